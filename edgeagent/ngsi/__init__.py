@@ -1,0 +1,1 @@
+"""PURE  readings -> FIWARE bodies, replies -> Delivery.  May import: reading errors ports."""

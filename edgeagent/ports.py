@@ -1,0 +1,227 @@
+"""The four doors of the house, and what passes through them.
+
+A source emits, a rule refines, the outbox keeps, an uplink delivers; none knows another's name.
+May import: reading errors clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from edgeagent.clock import Clock
+from edgeagent.errors import EdgeAgentError
+from edgeagent.reading import Moment, Reading
+
+__all__ = [
+    "Batch",
+    "Delivery",
+    "Emit",
+    "Outbox",
+    "OutboxStats",
+    "Row",
+    "Rule",
+    "Site",
+    "Source",
+    "SourceConfig",
+    "Surroundings",
+    "Uplink",
+    "UplinkConfig",
+    "UplinkStats",
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the box stands and what its things are called.
+
+    Attributes:
+        gateway: id of the gateway, e.g. `GW-0147`.
+        location: (lon, lat) WGS84 of the box, if configured.
+        locations: (lon, lat) by source id, where a source has its own.
+        names: display name by source id (Japanese allowed).
+    """
+
+    gateway: str
+    location: tuple[float, float] | None = None
+    locations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a source or an uplink is given besides its own config section."""
+
+    clock: Clock
+    site: Site
+    state_dir: Path
+
+
+class SourceConfig(msgspec.Struct, kw_only=True, frozen=True):
+    """Keys that every `[[sources]]` section has.
+
+    Attributes:
+        id: lower-case name, part of the entity id.
+        driver: key of the SOURCES table.
+        name: what people call it, e.g. 宮川橋.
+        location: [lon, lat] where it differs from the gateway's.
+        enabled: false keeps the section and starts nothing.
+    """
+
+    id: str
+    driver: str
+    name: str = ""
+    location: tuple[float, float] | None = None
+    enabled: bool = True
+
+
+class UplinkConfig(msgspec.Struct, kw_only=True, frozen=True):
+    """Keys that every `[[uplinks]]` section has."""
+
+    id: str
+    driver: str
+    enabled: bool = True
+
+
+class Emit(Protocol):
+    """What a source is handed: a way out for readings and for trouble."""
+
+    async def __call__(self, *readings: Reading) -> None:
+        """Hand readings over; waits while the queue behind is full (back-pressure)."""
+        ...
+
+    def problem(self, source: str, error: EdgeAgentError) -> None:
+        """Count an error of one configured source without stopping the others it runs with."""
+        ...
+
+
+class Source(Protocol):
+    """A device (or a bus of devices) that turns into readings."""
+
+    async def run(self, emit: Emit) -> None:
+        """Emit until cancelled.
+
+        Raises:
+            SourceUnavailable: the supervisor waits and calls `run` again.
+        """
+        ...
+
+
+class Rule(Protocol):
+    """Readings in, readings out; no clock, no I/O."""
+
+    def feed(self, reading: Reading) -> Iterable[Reading]:
+        """Zero or more readings in place of this one."""
+        ...
+
+    def tick(self, now: Moment) -> Iterable[Reading]:
+        """What falls due by the mere passing of time; called about once a second."""
+        ...
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A stored reading and its place in the outbox."""
+
+    id: int
+    reading: Reading
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Rows leased to one uplink, oldest first (alarms before the rest)."""
+
+    uplink: str
+    rows: tuple[Row, ...]
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What a receiver said about a batch, by row id.  A row in neither set is kept and retried.
+
+    Attributes:
+        accepted: acknowledged for good; may be forgotten.
+        rejected: refused for good, with the reason; goes to the dead letters.
+        retry_after_s: the receiver asked to wait so long before the next batch.
+    """
+
+    accepted: frozenset[int]
+    rejected: Mapping[int, str] = {}
+    retry_after_s: float | None = None
+
+
+class UplinkStats(msgspec.Struct, frozen=True):
+    """One uplink's progress: readings acknowledged, waiting, dead; age of the oldest waiting."""
+
+    acknowledged: int
+    waiting: int
+    dead: int
+    oldest_s: float
+
+
+class OutboxStats(msgspec.Struct, frozen=True):
+    """What `edgeagent outbox stats` prints.
+
+    Attributes:
+        accepted: readings made durable since the store was created.
+        acknowledged: of these, acknowledged by every uplink.
+        waiting: still owed to at least one uplink.
+        thinned: replaced by a tombstone because the store was full.
+        lost: known to be gone without acknowledgement.
+        oldest_s: age of the oldest waiting reading, in seconds; 0 when none waits.
+        uplinks: the same by uplink id.
+    """
+
+    accepted: int
+    acknowledged: int
+    waiting: int
+    thinned: int
+    lost: int
+    oldest_s: float
+    bytes: int
+    uplinks: dict[str, UplinkStats]
+
+
+class Outbox(Protocol):
+    """Readings that survive a power cut; a cursor per uplink."""
+
+    async def put(self, readings: Sequence[Reading]) -> Sequence[Reading]:
+        """Make readings durable (fsynced) and give them their sequence numbers.
+
+        Raises:
+            OutboxUnavailable: nothing of this call was stored.
+        """
+        ...
+
+    async def lease(self, uplink: str, limit: int) -> Batch:
+        """Up to `limit` rows owed to this uplink, waiting until there is at least one."""
+        ...
+
+    async def settle(self, batch: Batch, delivery: Delivery) -> None:
+        """Forget what was accepted, bury what was rejected, keep the rest for this uplink."""
+        ...
+
+    async def stats(self) -> OutboxStats:
+        """Counts, durable across restarts."""
+        ...
+
+    async def close(self) -> None:
+        """Commit and let go of the file."""
+        ...
+
+
+class Uplink(Protocol):
+    """A receiver of readings."""
+
+    async def deliver(self, rows: Sequence[Row]) -> Delivery:
+        """Deliver rows of one batch (at most the uplink's own limits; it splits as needed).
+
+        Raises:
+            UplinkUnavailable: nothing is known to have arrived; all rows are kept.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...

@@ -1,0 +1,28 @@
+"""Where the data that ships with the code lies: device profiles and detector models.
+
+In a wheel it is inside the package; in a checkout it is `hardware/profiles` and `models`.
+May import: nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["models", "profiles"]
+
+_PACKAGE = Path(__file__).parent
+
+
+def profiles() -> Path:
+    """Folder of the shipped device profiles (`*.toml`)."""
+    return _folder("profiles", "hardware/profiles")
+
+
+def models() -> Path:
+    """Folder of the shipped detector models (`*.onnx` with a card `*.toml` beside each)."""
+    return _folder("models", "models")
+
+
+def _folder(shipped: str, checkout: str) -> Path:
+    inside = _PACKAGE / "_shipped" / shipped
+    return inside if inside.is_dir() else _PACKAGE.parent / checkout

@@ -1,0 +1,1 @@
+"""PURE  image arrays -> vehicles counted.  May import: errors; numpy."""

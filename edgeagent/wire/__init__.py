@@ -1,0 +1,1 @@
+"""PURE  bytes off a cable or out of the air -> named fields.  May import: errors."""

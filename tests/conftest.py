@@ -1,0 +1,35 @@
+"""What every test shares: where the shared data lies, which programs are needed, what CI forbids."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("EDGEAGENT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+IN_CI = os.environ.get("CI") == "true"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "asyncio: set by pytest-asyncio")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out, with a reason, what this machine cannot run; in CI leave out nothing."""
+    if IN_CI:
+        return
+    for item in items:
+        if item.get_closest_marker("shared") and not SHARED.is_dir():
+            item.add_marker(pytest.mark.skip(reason=f"shared data not found at {SHARED} (set EDGEAGENT_SHARED)"))
+        for marker in item.iter_markers("tool"):
+            if shutil.which(marker.args[0], path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
+                item.add_marker(pytest.mark.skip(reason=f"{marker.args[0]} is not installed"))
+        if item.get_closest_marker("hardware"):
+            item.add_marker(pytest.mark.skip(reason="needs a real device"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with clips, schemas and the baseline detector; its absence is a failure here."""
+    assert SHARED.is_dir(), f"shared data not found at {SHARED} (set EDGEAGENT_SHARED)"
+    return SHARED
