@@ -143,18 +143,19 @@ def load(data: Mapping[str, Any], catalogue: Catalogue) -> tuple[Config | None, 
     return Config(gateway, outbox, tuple(sources), tuple(uplinks)), []
 
 
-def decode(kind: type[T], data: object, path: str) -> tuple[T | None, list[ConfigError]]:
+def decode(kind: type[T], data: object, path: str, *, also: Sequence[str] = ()) -> tuple[T | None, list[ConfigError]]:
     """Turn one table into a Struct, collecting every mistake in it.
 
     Args:
         kind: a msgspec Struct type.
         data: the parsed table.
         path: where it stands, for messages, e.g. `sources[2]`.
+        also: key names decoded elsewhere that a misspelt key may have meant.
     """
     if not isinstance(data, Mapping):
         return None, [ConfigError("config.wrong-type", path=path, expected="a table", got=_show(data))]
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}  # type: ignore[arg-type]  # a Struct
-    problems = list(_unknown(data, tuple(fields), path))
+    problems = list(_unknown(data, tuple(fields), path, also))
     values = {}
     for name, spec in fields.items():
         at = f"{path}.{name}" if path else name
@@ -281,10 +282,7 @@ def _driven(
     except ConfigError as error:
         error.facts.setdefault("path", f"{path}.driver")
         return None, [error]
-    made, problems = decode(kind, table, path)
-    for found in problems:  # a misspelt rule section is suggested like any other key
-        if found.code == "config.unknown-key" and not found.facts["hint"]:
-            found.facts["hint"] = _near(str(found.facts["key"]), also)
+    made, problems = decode(kind, table, path, also=also)
     if made is not None:
         problems = [_under(path, e) for e in _id_problems(made.id)]  # type: ignore[attr-defined]  # both bases have it
         problems += [_under(path, e) for e in _location_problems(getattr(made, "location", None))]
@@ -305,11 +303,14 @@ def _tables(data: Mapping[str, Any], name: str, problems: list[ConfigError]) -> 
             )
 
 
-def _unknown(table: Mapping[str, Any], known: Sequence[str], path: str) -> Iterable[ConfigError]:
+def _unknown(
+    table: Mapping[str, Any], known: Sequence[str], path: str, also: Sequence[str] = ()
+) -> Iterable[ConfigError]:
     for key in table:
         if key not in known:
             at = f"{path}.{key}" if path else key
-            yield ConfigError("config.unknown-key", path=at, key=key, hint=_near(key, known))
+            hint = _near(key, (*known, *also))
+            yield ConfigError("config.misspelt-key" if hint else "config.unknown-key", path=at, key=key, hint=hint)
 
 
 def _twice(name: str, ids: Sequence[str]) -> Iterable[ConfigError]:
@@ -337,7 +338,7 @@ def _under(path: str, error: ConfigError) -> ConfigError:
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return close[0] if close else ""
 
 
