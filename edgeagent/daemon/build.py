@@ -1,0 +1,186 @@
+"""Config -> sources, rules, outbox, uplinks, through the tables of the rooms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgeagent import __version__, messages, rules, sources, uplinks
+from edgeagent.clock import Clock
+from edgeagent.config import Catalogue, Config, load, read_toml
+from edgeagent.daemon.flow import Flow, SourceGroup
+from edgeagent.daemon.health import (
+    Health,
+    SourceHealth,
+    SourceStatus,
+    Status,
+    UplinkHealth,
+    UplinkStatus,
+)
+from edgeagent.errors import ConfigError, EdgeAgentError
+from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
+from edgeagent.ports import Outbox, Site, Surroundings, Uplink, UplinkStats
+from edgeagent.rules.chain import Chain
+
+__all__ = ["Agent", "build", "catalogue", "read_config"]
+
+
+def catalogue() -> Catalogue:
+    """The section types of everything that is installed."""
+
+    def source(name: str) -> tuple[Any, tuple[str, ...]]:
+        found = sources.driver(name)
+        return found.Config, found.rules
+
+    return Catalogue(
+        source=source,
+        rule=lambda name: rules.rule(name).Config,
+        uplink=lambda name: uplinks.driver(name).Config,
+        outbox=OutboxConfig,
+        source_names=sources.names(),
+        uplink_names=uplinks.names(),
+    )
+
+
+def read_config(path: Path) -> tuple[Config | None, list[ConfigError]]:
+    """A config file, typed, or every mistake in it."""
+    try:
+        data = read_toml(path)
+    except ConfigError as error:
+        return None, [error]
+    return load(data, catalogue())
+
+
+@dataclass
+class Agent:
+    """Everything that runs, and what there is to know about it."""
+
+    config: Config
+    flow: Flow
+    outbox: Outbox
+    health: Health
+    clock: Clock
+    began: float
+
+    async def status(self) -> Status:
+        """The answer to `edgeagent status`."""
+        now = self.clock.now()
+        stats = await self.outbox.stats()
+        lang = self.config.gateway.lang
+        return Status(
+            gateway=self.config.gateway.id,
+            version=__version__,
+            pid=os.getpid(),
+            up_s=round(self.clock.mono() - self.began, 1),
+            clock=now.trust.value,
+            queue=self.flow.queued,
+            held_in_ram=self.health.held_in_ram,
+            dropped_from_ram=self.health.dropped_from_ram,
+            outbox=stats,
+            outbox_problem=_say(self.health.outbox_problem, lang),
+            sources=[_source_status(s, now.mono_ms, lang) for s in self.health.sources.values()],
+            uplinks=[
+                _uplink_status(u, stats.uplinks.get(u.id), now.mono_ms, lang) for u in self.health.uplinks.values()
+            ],
+        )
+
+
+def build(config: Config, clock: Clock) -> Agent:
+    """Make all parts; opens no device and no connection yet."""
+    gateway = config.gateway
+    state_dir = Path(gateway.state_dir)
+    configured = [s for s in config.sources if s.config.enabled]
+    site = Site(
+        gateway=gateway.id,
+        location=gateway.location,
+        locations={s.config.id: s.config.location for s in configured if s.config.location},
+        names={s.config.id: s.config.name for s in configured if s.config.name},
+    )
+    around = Surroundings(clock=clock, site=site, state_dir=state_dir)
+    links = [u for u in config.uplinks if u.enabled]
+    health = Health(
+        sources={s.config.id: SourceHealth(s.config.id, s.config.driver, s.config.name) for s in configured},
+        uplinks={u.id: UplinkHealth(u.id, u.driver) for u in links},
+    )
+    outbox = SqliteOutbox(state_dir / "outbox.db", clock, config.outbox, [u.id for u in links])  # type: ignore[arg-type]  # the catalogue gave the type
+    flow = Flow(
+        groups=_groups(config, around),
+        chains={s.config.id: _chain(s.config.driver, s.config.id, s.rules) for s in configured},
+        outbox=outbox,
+        uplinks={u.id: _uplink(u.driver, u, around) for u in links},
+        health=health,
+        clock=clock,
+        lang=gateway.lang,
+    )
+    return Agent(config, flow, outbox, health, clock, clock.mono())
+
+
+def _groups(config: Config, around: Surroundings) -> list[SourceGroup]:
+    grouped: dict[tuple[str, Hashable], list[Any]] = {}
+    for section in config.sources:
+        one = section.config
+        if one.enabled:
+            grouped.setdefault((one.driver, sources.driver(one.driver).group(one)), []).append(one)
+    return [
+        SourceGroup(tuple(c.id for c in configs), partial(sources.driver(name).make, tuple(configs), around))
+        for (name, _), configs in grouped.items()
+    ]
+
+
+def _chain(driver: str, source: str, sections: Mapping[str, Any]) -> Chain:
+    made = []
+    for name in rules.names():
+        if name not in sources.driver(driver).rules:
+            continue
+        kind = rules.rule(name)
+        section = sections.get(name)
+        if section is None and kind.always:
+            section = kind.Config()
+        if section is not None:
+            made.append(kind(section, source))
+    return Chain(made)
+
+
+def _uplink(name: str, config: Any, around: Surroundings) -> Callable[[], Uplink]:  # noqa: ANN401  the driver's own Config
+    return lambda: uplinks.driver(name).make(config, around)
+
+
+def _source_status(seen: SourceHealth, now_ms: int, lang: str) -> SourceStatus:
+    last = seen.last
+    return SourceStatus(
+        id=seen.id,
+        driver=seen.driver,
+        name=seen.name,
+        state="running" if seen.running else "waiting",
+        readings=seen.readings,
+        age_s=None if last is None else round((now_ms - last.at.mono_ms) / 1000, 1),
+        last={} if last is None else last.quantities,
+        problems=dict(seen.problems),
+        last_problem=_say(seen.last_problem, lang),
+        last_problem_age_s=None
+        if seen.last_problem_at is None
+        else round((now_ms - seen.last_problem_at.mono_ms) / 1000, 1),
+    )
+
+
+def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, now_ms: int, lang: str) -> UplinkStatus:
+    return UplinkStatus(
+        id=seen.id,
+        driver=seen.driver,
+        state=seen.state,
+        acknowledged=stats.acknowledged if stats else 0,
+        waiting=stats.waiting if stats else 0,
+        dead=stats.dead if stats else 0,
+        oldest_s=stats.oldest_s if stats else 0.0,
+        last_ok_s=None if seen.last_ok_mono_ms is None else round((now_ms - seen.last_ok_mono_ms) / 1000, 1),
+        problems=dict(seen.problems),
+        last_problem=_say(seen.last_problem, lang) if seen.state == "down" else None,
+    )
+
+
+def _say(error: EdgeAgentError | None, lang: str) -> str | None:
+    return None if error is None else str(messages.text(error.code, error.facts, lang))

@@ -1,0 +1,136 @@
+"""What `edgeagent status` knows: measured by the loops around the parts, not claimed by the parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+
+from edgeagent.errors import EdgeAgentError
+from edgeagent.ports import OutboxStats
+from edgeagent.reading import Moment, Quantity, Reading
+
+__all__ = ["Health", "SourceHealth", "SourceStatus", "Status", "UplinkHealth", "UplinkStatus"]
+
+_KEPT_CODES = 32  # a device can fail in many ways, a status page need not grow for ever
+
+
+@dataclass
+class SourceHealth:
+    """One configured source."""
+
+    id: str
+    driver: str
+    name: str = ""
+    running: bool = False
+    readings: int = 0
+    last: Reading | None = None
+    problems: Counter[str] = field(default_factory=Counter)
+    last_problem: EdgeAgentError | None = None
+    last_problem_at: Moment | None = None
+
+    def saw(self, reading: Reading) -> None:
+        """A reading of this source came out of the rules."""
+        self.readings += 1
+        if reading.entity == self.id or self.last is None:
+            self.last = reading
+
+    def failed(self, error: EdgeAgentError, at: Moment) -> None:
+        """Count an error by its kind and remember the newest."""
+        _count(self.problems, error)
+        self.last_problem, self.last_problem_at = error, at
+
+
+@dataclass
+class UplinkHealth:
+    """One configured uplink."""
+
+    id: str
+    driver: str
+    state: str = "idle"
+    batches: int = 0
+    failures: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+    last_problem: EdgeAgentError | None = None
+    last_ok_mono_ms: int | None = None
+
+    def failed(self, error: EdgeAgentError) -> None:
+        """Count an error by its kind and remember the newest."""
+        _count(self.problems, error)
+        self.last_problem = error
+        self.failures += 1
+        self.state = "down"
+
+    def delivered(self, at: Moment) -> None:
+        """A batch was acknowledged, at least in part."""
+        self.batches += 1
+        self.failures = 0
+        self.state = "ok"
+        self.last_ok_mono_ms = at.mono_ms
+
+
+@dataclass
+class Health:
+    """Of the whole daemon."""
+
+    sources: dict[str, SourceHealth]
+    uplinks: dict[str, UplinkHealth]
+    outbox_problem: EdgeAgentError | None = None
+    held_in_ram: int = 0
+    dropped_from_ram: int = 0
+    pump_mono_ms: int = 0
+
+
+class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One source, for a person or a machine."""
+
+    id: str
+    driver: str
+    name: str
+    state: str
+    readings: int
+    age_s: float | None
+    last: dict[str, Quantity]
+    problems: dict[str, int]
+    last_problem: str | None
+    last_problem_age_s: float | None
+
+
+class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One uplink, for a person or a machine."""
+
+    id: str
+    driver: str
+    state: str
+    acknowledged: int
+    waiting: int
+    dead: int
+    oldest_s: float
+    last_ok_s: float | None
+    problems: dict[str, int]
+    last_problem: str | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `edgeagent status --json`."""
+
+    gateway: str
+    version: str
+    pid: int
+    up_s: float
+    clock: str
+    queue: int
+    held_in_ram: int
+    dropped_from_ram: int
+    outbox: OutboxStats
+    outbox_problem: str | None
+    sources: list[SourceStatus]
+    uplinks: list[UplinkStatus]
+
+
+def _count(problems: Counter[str], error: EdgeAgentError) -> None:
+    if error.code in problems or len(problems) < _KEPT_CODES:
+        problems[error.code] += 1
+    else:
+        problems["other"] += 1

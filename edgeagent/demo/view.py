@@ -1,0 +1,141 @@
+"""What one sees while the demo runs: readings, the queue, what the city knows.  rich."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from edgeagent.daemon.health import Status
+from edgeagent.reading import Quality, Quantity, Unit
+
+__all__ = ["CityView", "Scene", "draw", "line"]
+
+_BARS = " ▁▂▃▄▅▆▇█"
+_SYMBOL = {Unit.METRE: "m", Unit.CELSIUS: "°C", Unit.SECOND: "s", Unit.DECIBEL: "dB", Unit.VOLT: "V"}
+_SHOWN = 4
+WORDS = {
+    "readings": {"ja": "計測値", "en": "readings"},
+    "queue": {"ja": "送信待ち", "en": "queue"},
+    "city": {"ja": "都市OSが知っていること", "en": "what the city knows"},
+    "cut": {"ja": "✗ 回線切断中", "en": "✗ uplink is cut"},
+    "up": {"ja": "✓ 送信中", "en": "✓ uplink is up"},
+    "nothing": {"ja": "(まだ)", "en": "(nothing yet)"},
+    "entity": {"ja": "エンティティ", "en": "entity"},
+    "newest": {"ja": "最新値", "en": "newest"},
+    "age": {"ja": "経過", "en": "age"},
+    "instances": {"ja": "履歴", "en": "history"},
+    "source": {"ja": "計測元", "en": "source"},
+    "value": {"ja": "値", "en": "value"},
+    "accepted": {"ja": "受付", "en": "accepted"},
+    "waiting": {"ja": "待ち", "en": "waiting"},
+    "leave": {"ja": "Ctrl-C で終了", "en": "Ctrl-C ends it"},
+}
+
+
+@dataclass(frozen=True)
+class CityView:
+    """One entity as the city knows it now: short id, what to show, age in seconds, instances kept."""
+
+    entity: str
+    shown: str
+    age_s: float
+    instances: int
+
+
+@dataclass
+class Scene:
+    """Everything one picture needs."""
+
+    lang: str
+    elapsed_s: float = 0.0
+    total_s: float = 60.0
+    note: str = ""
+    cut: bool = False
+    status: Status | None = None
+    city: Sequence[CityView] = ()
+    waiting: list[int] = field(default_factory=list)
+
+
+def draw(scene: Scene, width: int) -> RenderableType:
+    """The whole picture, `width` columns wide; stacked, so that it also fits a phone."""
+    return Group(_head(scene, width), _readings(scene), _queue(scene, width), _city(scene, width))
+
+
+def line(scene: Scene) -> str:
+    """The same in one line, for a log or a pipe."""
+    waiting = scene.waiting[-1] if scene.waiting else 0
+    accepted = scene.status.outbox.accepted if scene.status else 0
+    state = _w("cut", scene) if scene.cut else _w("up", scene)
+    return f"{scene.elapsed_s:5.0f}s  {state}  {_w('accepted', scene)} {accepted}  {_w('waiting', scene)} {waiting}"
+
+
+def _head(scene: Scene, width: int) -> RenderableType:
+    room = max(10, min(40, width - 30))
+    done = int(room * min(1.0, scene.elapsed_s / max(scene.total_s, 1)))
+    bar = "━" * done + "╌" * (room - done)
+    head = Text.assemble(
+        ("edgeagent ", "bold"),
+        f"{scene.elapsed_s:3.0f}/{scene.total_s:.0f}s {bar} ",
+        (_w("cut", scene), "bold red") if scene.cut else (_w("up", scene), "green"),
+    )
+    note = Text(f"{scene.note}  {_w('leave', scene)}".strip(), style="dim")
+    return Group(head, note)
+
+
+def _readings(scene: Scene) -> RenderableType:
+    table = Table(box=None, expand=True, padding=(0, 1), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(justify="right", no_wrap=True)
+    for one in scene.status.sources if scene.status else ():
+        mark = "✓" if one.age_s is not None else "…"
+        shown = "  ".join(_quantity(n, q) for n, q in _telling(one.last)) or _w("nothing", scene)
+        if one.problems:
+            shown += f"  ! {sum(one.problems.values())}"
+        table.add_row(f"{mark} {one.name or one.id}", shown, "" if one.age_s is None else f"{one.age_s:.0f}s")
+    return Panel(table, title=_w("readings", scene), title_align="left", border_style="cyan")
+
+
+def _queue(scene: Scene, width: int) -> RenderableType:
+    recent = scene.waiting[-max(8, width - 30) :]
+    most = max([*recent, 1])
+    spark = "".join(_BARS[round(n / most * (len(_BARS) - 1))] for n in recent)
+    now = recent[-1] if recent else 0
+    outbox = scene.status.outbox if scene.status else None
+    total = f"{_w('accepted', scene)} {outbox.accepted if outbox else 0}"
+    text = Text.assemble((f"{now:5d} ", "bold red" if scene.cut else "bold"), (spark, "yellow"), f"  {total}")
+    return Panel(text, title=_w("queue", scene), title_align="left", border_style="yellow")
+
+
+def _city(scene: Scene, width: int) -> RenderableType:
+    table = Table(box=None, expand=True, padding=(0, 1), show_header=width >= 60)  # noqa: PLR2004  columns
+    table.add_column(_w("entity", scene), no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column(_w("newest", scene), ratio=4)
+    table.add_column(_w("age", scene), justify="right", no_wrap=True)
+    table.add_column(_w("instances", scene), justify="right", no_wrap=True)
+    for one in scene.city:
+        table.add_row(one.entity, one.shown, f"{one.age_s:.0f}s", str(one.instances))
+    if not scene.city:
+        table.add_row(_w("nothing", scene), "", "", "")
+    return Panel(table, title=_w("city", scene), title_align="left", border_style="green")
+
+
+def _telling(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:
+    """The quantities worth a glance: numbers and words, not the per-class zeros."""
+    return [(n, q) for n, q in last.items() if q.value is None or isinstance(q.value, (int, float, str))][:_SHOWN]
+
+
+def _quantity(name: str, value: Quantity) -> str:
+    if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
+        return f"{name} ({value.quality.value})"
+    shown = f"{value.value:.2f}" if isinstance(value.value, float) else str(value.value)
+    return f"{name} {shown}{_SYMBOL.get(value.unit, '')}"
+
+
+def _w(word: str, scene: Scene) -> str:
+    return WORDS[word][scene.lang]
