@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from edgeagent.clock import Clock
-from edgeagent.errors import EdgeAgentError
+from edgeagent.errors import EdgeAgentError, UplinkUnavailable
 from edgeagent.reading import Moment, Reading
 
 __all__ = [
@@ -144,11 +144,13 @@ class Delivery(msgspec.Struct, frozen=True):
         accepted: acknowledged for good; may be forgotten.
         rejected: refused for good, with the reason; goes to the dead letters.
         retry_after_s: the receiver asked to wait so long before the next batch.
+        error: why the rest was kept, for `status`; None when nothing was kept.
     """
 
     accepted: frozenset[int]
     rejected: Mapping[int, str] = {}
     retry_after_s: float | None = None
+    error: UplinkUnavailable | None = None
 
 
 class UplinkStats(msgspec.Struct, frozen=True):
