@@ -14,11 +14,24 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+from dataclasses import dataclass, field
 
-__all__ = ["day_key", "day_of", "hkdf_sha256", "pseudonym"]
+__all__ = ["DayNames", "day_key", "day_of", "hkdf_sha256"]
 
 _SALT = b"edgeagent tags v1"
 _HEX_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class DayNames:
+    """The names of one day: `2026-11-23` and the key they are made with."""
+
+    day: str
+    key: bytes = field(repr=False)
+
+    def pseudonym(self, tag_id: str) -> str:
+        """What stands for a tag on that day: 16 lower-case hex digits."""
+        return hmac.new(self.key, tag_id.encode(), hashlib.sha256).hexdigest()[:_HEX_DIGITS]
 
 
 def day_of(wall_ms: int) -> str:
@@ -29,11 +42,6 @@ def day_of(wall_ms: int) -> str:
 def day_key(key: bytes, day: str, gateway: str) -> bytes:
     """The key of one gateway's pseudonyms on one day (32 bytes)."""
     return hkdf_sha256(key, salt=_SALT, info=f"{day}/{gateway}".encode())
-
-
-def pseudonym(key_of_day: bytes, tag_id: str) -> str:
-    """What stands for a tag on that day: 16 lower-case hex digits."""
-    return hmac.new(key_of_day, tag_id.encode(), hashlib.sha256).hexdigest()[:_HEX_DIGITS]
 
 
 def hkdf_sha256(key: bytes, *, salt: bytes, info: bytes, length: int = 32) -> bytes:
