@@ -1,0 +1,297 @@
+"""Polls water gauges over RS-485 and TCP.
+
+Gauges on one port are one group and share one task, so the bus never sees two questions at once.
+A gauge that does not answer costs its neighbours nothing but pauses; a port that goes away is
+opened again for ever.  What cannot be read is said: after three failed polls the city gets the
+quantities as missing, with the reason, and then at most once a minute.
+May import: own room, reading errors clock backoff ports profiles wire; pymodbus through `modbus_bus`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+
+from edgeagent import profiles
+from edgeagent.backoff import delay_s
+from edgeagent.errors import ConfigError, EdgeAgentError, FrameError, SourceUnavailable
+from edgeagent.ports import Emit, SourceConfig, Surroundings
+from edgeagent.reading import Kind, Moment, Quality, Quantity, Reading, ReadingClass
+from edgeagent.sources.bus_schedule import OFFLINE_AFTER, Schedule
+from edgeagent.sources.modbus_bus import Bus, RtuBus, SerialLine, TcpBus
+from edgeagent.wire.registers import Register, decode, number
+from edgeagent.wire.rtu import Answer, Request
+
+__all__ = ["GaugePoll", "ModbusGaugeConfig", "ModbusGauges"]
+
+_MISSING_EVERY_S = 60.0
+_REOPEN_AFTER = 5  # silent polls in a row of every gauge on the bus
+_LONGEST_RTU_UNIT = 247
+
+
+class ModbusGaugeConfig(SourceConfig, kw_only=True, frozen=True):
+    """A `[[sources]]` section with `driver = "modbus-gauge"`.
+
+    Attributes:
+        profile: a shipped name or a path to a .toml.
+        port: serial port, best /dev/serial/by-id/…; or
+        host, tcp_port: a Modbus TCP device or gateway.
+        unit: Modbus unit id; None takes the profile's.
+        every_s: seconds between polls.
+        baud, frame: override the profile's line settings (`frame` e.g. "8E1").
+        timeout_s: overrides how long the device may take to answer, in seconds.
+    """
+
+    profile: str
+    port: str | None = None
+    host: str | None = None
+    tcp_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 502
+    unit: Annotated[int, msgspec.Meta(ge=0, le=255)] | None = None
+    every_s: Annotated[float, msgspec.Meta(ge=0.01, le=86_400)] = 10.0
+    baud: Annotated[int, msgspec.Meta(ge=300, le=4_000_000)] | None = None
+    frame: str | None = None
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
+
+    def problems(self) -> Iterable[ConfigError]:
+        """Checks that types cannot express; the profile's own mistakes too."""
+        if (self.port is None) == (self.host is None):
+            yield ConfigError("gauges.port-or-host", path="port")
+        if self.frame is not None and self.frame not in profiles.FRAMES:
+            yield ConfigError("gauges.bad-frame", path="frame", got=self.frame)
+        if self.port is not None and self.unit is not None and not 1 <= self.unit <= _LONGEST_RTU_UNIT:
+            yield ConfigError("gauges.bad-unit", path="unit", got=self.unit)
+        profile, found = profiles.load(self.profile)
+        yield from found
+        if profile is None:
+            return
+        if profile.link.transport != "modbus":
+            yield ConfigError("gauges.not-modbus", path="profile", profile=self.profile)
+        if self.every_s < profile.link.min_poll_s:
+            yield ConfigError("gauges.too-often", path="every_s", got=self.every_s, least=profile.link.min_poll_s)
+
+
+class GaugePoll:
+    """One gauge: the questions its profile asks, and what the answers say.
+
+    Args:
+        config: its section.
+        profile: its instrument.
+
+    Attributes:
+        unit: Modbus unit id.
+        timeout_s: how long the device may take to answer.
+        requests: the questions of one poll, the most important one first.
+    """
+
+    def __init__(self, config: ModbusGaugeConfig, profile: profiles.Profile) -> None:
+        self.config = config
+        self.id = config.id
+        self.unit = profile.link.unit if config.unit is None else config.unit
+        self.timeout_s = profile.link.timeout_s if config.timeout_s is None else config.timeout_s
+        self.requests = tuple(Request(self.unit, b.function, b.address, b.words) for b in profile.blocks)
+        self.missing_due = float("-inf")
+        self._blocks = profile.blocks
+        self._units = profile.units
+        self._kind = Kind.RAIN if profile.kind == "rain" else Kind.WATER
+        self._facts = {"profile": profile.id, "rung": profile.rung}
+        self._gone = {name: Quantity.missing(unit) for name, unit in profile.units.items()}
+        self._watched = {r.valid_if.name for b in profile.blocks for _, r in b.registers if r.valid_if}
+
+    def reading(self, answers: Sequence[Answer | str], at: Moment) -> Reading:
+        """The reading of one poll.
+
+        Args:
+            answers: per request an answer, or the reason why there is none.
+            at: when the first answer came.
+        """
+        quantities = {}
+        facts = dict(self._facts)
+        facts["raw"] = " ".join(a.raw.hex() for a in answers if not isinstance(a, str))
+        states = self._states(answers) if self._watched else {}
+        for block, answer in zip(self._blocks, answers, strict=True):
+            for offset, register in block.registers:
+                name = register.name
+                if not register.published:
+                    continue
+                if isinstance(answer, str):
+                    value, reason = None, answer
+                else:
+                    value, reason = decode(register, answer.registers, offset)
+                    if register.valid_if is not None and value is not None:
+                        value, reason = _checked(register, value, states)
+                if value is None:
+                    quantities[name] = self._gone[name]
+                    facts[f"reason:{name}"] = reason
+                else:
+                    quantities[name] = Quantity(value, self._units[name], Quality.GOOD)
+        return self._made(quantities, facts, at)
+
+    def missing(self, reason: str, at: Moment) -> Reading:
+        """A reading that says that nothing could be read, and why."""
+        facts = self._facts | {f"reason:{name}": reason for name in self._gone}
+        return self._made(dict(self._gone), facts, at)
+
+    def _made(self, quantities: dict[str, Quantity], facts: dict[str, str], at: Moment) -> Reading:
+        return Reading(
+            source=self.id,
+            kind=self._kind,
+            entity=self.id,
+            at=at,
+            quantities=quantities,
+            cls=ReadingClass.LIVE,
+            facts=facts,
+        )
+
+    def _states(self, answers: Sequence[Answer | str]) -> dict[str, int]:
+        return {
+            register.name: int(number(register.kind, register.order, answer.registers, offset))
+            for block, answer in zip(self._blocks, answers, strict=True)
+            if not isinstance(answer, str)
+            for offset, register in block.registers
+            if register.name in self._watched
+        }
+
+
+class ModbusGauges:
+    """The gauges of one bus."""
+
+    Config = ModbusGaugeConfig
+    rules = ("calibrate", "plausible", "window", "alarm")
+
+    @staticmethod
+    def group(config: ModbusGaugeConfig) -> Hashable:
+        """Gauges on one port, or behind one TCP address, share a task."""
+        return ("serial", config.port) if config.port else ("tcp", config.host, config.tcp_port)
+
+    @classmethod
+    def make(cls, configs: Sequence[ModbusGaugeConfig], around: Surroundings) -> ModbusGauges:
+        """The running object for the gauges of one bus.
+
+        Raises:
+            ConfigError: a profile cannot be used, or two gauges want different line settings.
+        """
+        pairs = [(config, _profile(config)) for config in configs]
+        return cls([GaugePoll(c, p) for c, p in pairs], _bus(pairs, around), around)
+
+    def __init__(self, gauges: Sequence[GaugePoll], bus: Bus, around: Surroundings) -> None:
+        self.bus = bus
+        self._gauges = gauges
+        self._clock = around.clock
+        self._schedule = Schedule(around.clock.mono())
+        for gauge in gauges:
+            self._schedule.add(gauge.config.every_s, gauge.timeout_s + 0.2)
+        self._silent_polls = 0
+
+    async def run(self, emit: Emit) -> None:
+        """Poll until cancelled; reopens the port by itself."""
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self.bus.open()
+                    await self._poll_while_open(emit)
+                except SourceUnavailable as error:
+                    failures = failures + 1 if self._silent_polls else 1
+                    self._silent_polls = max(self._silent_polls, 1)
+                    await self._say_gone(emit, error, failures)
+                self.bus.close()
+                await asyncio.sleep(delay_s(failures, luck=random.random()))  # noqa: S311  jitter
+        finally:
+            self.bus.close()
+
+    async def _poll_while_open(self, emit: Emit) -> None:
+        enough = _REOPEN_AFTER * len(self._gauges)
+        silent = 0
+        while True:
+            now = self._clock.mono()
+            chosen, when = self._schedule.choose(now)
+            if chosen is None:
+                await asyncio.sleep(max(when - now, 0.0))
+                continue
+            gauge = self._gauges[chosen]
+            free_at = self.bus.may_ask_at(gauge.unit)
+            if free_at - now > gauge.timeout_s:
+                self._schedule.later(chosen, free_at)
+                continue
+            answered = await self._poll(chosen, gauge, emit)
+            silent = 0 if answered else silent + 1
+            if answered:
+                self._silent_polls = 0
+            elif silent >= enough:
+                raise SourceUnavailable("gauges.bus-silent", bus=self.bus.name, polls=silent)
+
+    async def _poll(self, chosen: int, gauge: GaugePoll, emit: Emit) -> bool:
+        """One poll of one gauge; whether the device said anything believable, a refusal included."""
+        answers: list[Answer | str] = []
+        at: Moment | None = None
+        heard, reason = False, ""
+        for request in gauge.requests:
+            if reason == "timeout":  # the rest of the poll would cost the neighbours more silence
+                answers.append(reason)
+                continue
+            try:
+                answer = await self.bus.ask(request, gauge.timeout_s)
+            except FrameError as error:
+                emit.problem(gauge.id, error)
+                reason = error.code.partition(".")[2]
+                heard = heard or reason.startswith("exception")
+                answers.append(reason)
+            else:
+                at = at or self._clock.now()
+                answers.append(answer)
+        now = self._clock.mono()
+        if at is not None:
+            self._schedule.answered(chosen, now)
+            gauge.missing_due = float("-inf")
+            await emit(gauge.reading(answers, at))
+            return True
+        failures = self._schedule.failed(chosen, now, self.bus.may_ask_at(gauge.unit) - now)
+        if failures >= OFFLINE_AFTER:
+            await self._say_missing(gauge, reason, emit)
+        return heard
+
+    async def _say_gone(self, emit: Emit, error: EdgeAgentError, failures: int) -> None:
+        """The port is gone: every gauge on it is."""
+        for gauge in self._gauges:
+            emit.problem(gauge.id, error)
+            if failures >= OFFLINE_AFTER:
+                await self._say_missing(gauge, error.code.partition(".")[2], emit)
+
+    async def _say_missing(self, gauge: GaugePoll, reason: str, emit: Emit) -> None:
+        now = self._clock.mono()
+        if now >= gauge.missing_due:
+            gauge.missing_due = now + _MISSING_EVERY_S
+            await emit(gauge.missing(reason, self._clock.now()))
+
+
+def _checked(register: Register, value: float, states: dict[str, int]) -> tuple[float | None, str]:
+    status = register.valid_if
+    assert status is not None
+    state = states.get(status.name)
+    if state is None:
+        return None, "no-status"
+    return (value, "") if state & status.mask == status.equals else (None, "bad-status")
+
+
+def _profile(config: ModbusGaugeConfig) -> profiles.Profile:
+    profile, problems = profiles.load(config.profile)
+    if profile is None:
+        raise problems[0]
+    return profile
+
+
+def _bus(pairs: Sequence[tuple[ModbusGaugeConfig, profiles.Profile]], around: Surroundings) -> Bus:
+    first = pairs[0][0]
+    if first.host is not None:
+        return TcpBus(first.host, first.tcp_port)
+    settings = {(c.baud or p.link.baud, c.frame or p.link.frame) for c, p in pairs}
+    if len(settings) > 1:
+        wanted = ", ".join(f"{c.id}: {c.baud or p.link.baud} {c.frame or p.link.frame}" for c, p in pairs)
+        raise ConfigError("gauges.bus-settings", path="", port=first.port, wanted=wanted)
+    baud, frame = settings.pop()
+    late_s = max(p.link.late_s for _, p in pairs)
+    return RtuBus(SerialLine(str(first.port), baud, frame), late_s=late_s, clock=around.clock)
