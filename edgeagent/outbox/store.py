@@ -1,0 +1,377 @@
+"""The file's content: put, lease, settle, count; called from one thread.
+
+What SQLite complains of leaves here as OutboxUnavailable; a damaged file is set aside and the
+next call works on a fresh one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgeagent.clock import Clock
+from edgeagent.errors import EdgeAgentError, OutboxUnavailable
+from edgeagent.outbox import mark, schema, trouble
+from edgeagent.outbox.file import File
+from edgeagent.outbox.ledger import STORE, Account, Ledger, Run, runs_of
+from edgeagent.outbox.record import RecordDamaged, RecordUnknown, pack, restamp, unpack
+from edgeagent.ports import Delivery, OutboxStats, Row, UplinkStats
+from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
+
+__all__ = ["Store", "age_s"]
+
+_log = logging.getLogger(__name__)
+_CLASS = {ReadingClass.ALARM: 0, ReadingClass.LIVE: 1, ReadingClass.ROUTINE: 2}
+_CHUNK = 5000  # rows deleted in one transaction; keeps the WAL small
+
+
+class Store:
+    """Rows, numbers and accounts in one SQLite file.
+
+    Args:
+        path: the database file; its folder is made if need be.
+        clock: for trusted moments and the names of files set aside.
+        max_bytes: how large the file may grow.
+        dead_letters: how many refused readings are kept to be looked at.
+        uplinks: ids of the configured uplinks.
+
+    Attributes:
+        notices: what a person should know and no caller was told: a file set aside, rows lost.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, max_bytes: int, dead_letters: int, uplinks: Iterable[str]) -> None:
+        self.notices: list[EdgeAgentError] = []
+        self._clock = clock
+        self._uplinks = tuple(uplinks)
+        self._dead_letters = dead_letters
+        self._file = File(path, max_bytes=max_bytes, clock=clock)
+        self._ledger = Ledger()
+        self._start(first_id=0)
+
+    # -- opening -----------------------------------------------------------------------------
+
+    def _start(self, *, first_id: int) -> None:
+        """Open the file, or set it aside and open a fresh one whose row ids start above `first_id`."""
+        try:
+            self._file.open()
+            self._load(first_id)
+        except sqlite3.DatabaseError as error:
+            if not trouble.is_damage(error):
+                self._file.drop()
+                raise self._file.trouble(error) from error
+            self._notice(self._file.set_aside(error))
+            try:
+                self._file.open()
+                self._load(first_id)
+            except sqlite3.DatabaseError as again:
+                self._file.drop()
+                raise self._file.trouble(again) from again
+
+    def _load(self, first_id: int) -> None:
+        db = self._file.db
+        numbers = dict(db.execute("SELECT name, value FROM numbers"))
+        self._mark = mark.read(self._file.path)
+        if not numbers:  # a fresh file
+            numbers = {"base": self._mark, "lost": 0, "thinned": 0}
+            with self._file.transaction():
+                db.executemany(schema.SET_NUMBER, numbers.items())
+                db.execute(schema.ADD_ACCOUNT, (STORE,))
+                db.execute(schema.SET_ACCOUNT, (first_id, 0, 0, STORE))
+        self._base, self._thinned = numbers["base"], numbers["thinned"]
+        self._streams: dict[str, int] = dict(db.execute("SELECT name, last FROM streams"))
+        self._accepted = sum(self._streams.values()) - self._base * len(self._streams)
+        self._offsets: dict[str, int] = dict(db.execute("SELECT boot_id, offset_ms FROM boots"))
+        db.execute(schema.PRUNE_BOOTS)
+        self._letters = db.execute(schema.COUNT_DEAD).fetchone()[0]
+        self._unwritten_dead: list[dict[str, object]] = []
+        self._unwritten_gone: list[Run] = []
+        self._ledger = self._load_ledger(numbers["lost"])
+        self._lost_written = self._ledger.lost
+        gone = self._ledger.reconcile()
+        for first, last in gone:
+            for begin in range(first, last + 1, _CHUNK):  # the uplinks' accounts on disk already cover these
+                db.execute(schema.DELETE_ROWS, (begin, min(begin + _CHUNK - 1, last)))
+        self._write()
+
+    def _load_ledger(self, lost: int) -> Ledger:
+        db = self._file.db
+        runs: dict[str, list[Run]] = {}
+        for name, first, last in db.execute("SELECT name, first, last FROM runs"):
+            runs.setdefault(name, []).append((first, last))
+        accounts = {
+            name: Account(floor, runs.get(name, ()), acknowledged, dead)
+            for name, floor, acknowledged, dead in db.execute("SELECT * FROM accounts")
+        }
+        ledger = Ledger()
+        ledger.lost = lost
+        ledger.store = accounts.pop(STORE)
+        # Ids that were ever given: rows still here, or settled by someone; so none is given twice.
+        newest = db.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0]
+        ledger.last = max([newest, *(a.settled.last for a in (ledger.store, *accounts.values()))])
+        with self._file.transaction():
+            for name in accounts.keys() - set(self._uplinks):
+                db.execute(schema.DROP_ACCOUNT, (name,))
+                db.execute(schema.DROP_RUNS, (name,))
+            for name in self._uplinks:
+                if name not in accounts:
+                    db.execute(schema.ADD_ACCOUNT, (name,))
+                ledger.accounts[name] = accounts.get(name) or ledger.store.copy()
+        ledger.buried = {row for (row,) in db.execute("SELECT row FROM dead WHERE row IN (SELECT id FROM rows)")}
+        return ledger
+
+    # -- the three verbs ---------------------------------------------------------------------
+
+    def put(self, readings: Sequence[Reading]) -> list[Reading]:
+        """Store readings in one transaction, fsynced on return.
+
+        Raises:
+            OutboxUnavailable: nothing of this call was stored.
+        """
+        with self._door():
+            self._file.check_present()
+            numbers: dict[str, int] = {}
+            boots: dict[str, int] = {}
+            numbered, rows = [], []
+            row = self._ledger.last
+            for reading in readings:
+                stream = reading.stream
+                number = (numbers.get(stream) or self._streams.get(stream, self._base)) + 1
+                numbers[stream] = number
+                stamped = msgspec.structs.replace(reading, sequence=number)
+                row += 1
+                rows.append((row, _CLASS[reading.cls], pack(stamped)))
+                numbered.append(stamped)
+                self._learn(reading.at, boots)
+            highest = max(numbers.values(), default=0)
+            if highest > self._mark:
+                mark.write(self._file.path, highest + mark.STEP)
+                self._mark = highest + mark.STEP
+            db = self._file.db
+            with self._file.transaction():
+                db.executemany(schema.ADD_ROW, rows)
+                db.executemany(schema.SET_STREAM, numbers.items())
+                if boots:
+                    db.executemany(schema.ADD_BOOT, boots.items())
+            self._streams.update(numbers)
+            self._offsets.update(boots)
+            self._accepted += len(rows)
+            self._ledger.last = row
+            if self._dirty():  # acknowledgements that a full disk kept from being written
+                self._write()
+            return numbered
+
+    def lease(self, uplink: str, limit: int) -> tuple[Row, ...]:
+        """Up to `limit` rows this uplink may have now, alarms first, then oldest first."""
+        with self._door():
+            while True:
+                found = self._find(uplink, limit)
+                if not found:
+                    return ()
+                self._ledger.lease(uplink, found)
+                self._learn_now()
+                rows = [row for row in map(self._read, found.items()) if row is not None]
+                if self._dirty():
+                    with contextlib.suppress(sqlite3.OperationalError):  # stays dirty, is written later
+                        self._write()
+                if rows:
+                    return tuple(rows)
+
+    def release(self, uplink: str, ids: Iterable[int]) -> None:
+        """Take a lease back that nobody received."""
+        self._ledger.release(uplink, ids)
+
+    def settle(self, uplink: str, ids: Iterable[int], delivery: Delivery) -> None:
+        """Forget what was accepted, bury what was refused, make the rest leasable again.
+
+        Raises:
+            OutboxUnavailable: not written yet; it is remembered and written with the next transaction.
+        """
+        with self._door():
+            leased = set(ids)
+            gone = self._ledger.accept(uplink, leased & delivery.accepted)
+            refused = leased & delivery.rejected.keys() - delivery.accepted
+            if refused:
+                fresh, more = self._ledger.reject(uplink, refused)
+                gone += more
+                self._bury(uplink, {row: delivery.rejected[row] for row in fresh})
+            self._unwritten_gone += gone
+            self._ledger.release(uplink, leased - delivery.accepted - refused)
+            if self._dirty():
+                self._write()
+
+    def stats(self) -> OutboxStats:
+        """Counts."""
+        with self._door():
+            ledger, now = self._ledger, self._clock.now()
+            oldest = {name: self._oldest_s(account, now) for name, account in ledger.accounts.items()}
+            return OutboxStats(
+                accepted=self._accepted,
+                acknowledged=ledger.store.acknowledged,
+                waiting=ledger.waiting,
+                thinned=self._thinned,
+                lost=ledger.lost,
+                oldest_s=self._oldest_s(ledger.store, now),
+                bytes=self._file.used_bytes(),
+                uplinks={
+                    name: UplinkStats(
+                        account.acknowledged, ledger.last - len(account.settled), account.dead, oldest[name]
+                    )
+                    for name, account in ledger.accounts.items()
+                },
+            )
+
+    def close(self) -> None:
+        """Write what is still only in RAM, fold the WAL into the file, let go."""
+        with self._door():
+            try:
+                if self._dirty():
+                    self._write()
+            finally:
+                self._file.drop()
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _find(self, uplink: str, limit: int) -> dict[int, bytes]:
+        db, runs = self._file.db, self._ledger.open_runs(uplink)
+        found: dict[int, bytes] = {}
+        for first, last in runs:
+            found.update(db.execute(schema.ALARMS, (first, last, limit - len(found))))
+            if len(found) == limit:
+                return found
+        alarms = len(found)
+        for first, last in runs:
+            wanted = limit - len(found) + alarms  # the alarms already found come by again
+            got = db.execute(schema.NEXT, (first, last, wanted)).fetchall()
+            seen = last if len(got) < wanted else got[-1][0]
+            if len(got) != seen - first + 1:
+                self._lose_missing(first, seen, [row for row, _ in got])
+            for row, record in got:
+                if len(found) == limit:
+                    return found
+                found.setdefault(row, record)
+            if len(found) == limit:
+                break
+        return found
+
+    def _read(self, item: tuple[int, bytes]) -> Row | None:
+        row, record = item
+        try:
+            return Row(row, restamp(unpack(record), self._offsets))
+        except RecordUnknown as error:  # stays leased, hence unsent and waiting, until a newer edgeagent starts
+            self._notice(error)
+        except RecordDamaged as error:
+            self._bury("", {row: str(error)})
+            self._unwritten_gone += self._ledger.lose(row, row)
+            self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=1))
+        return None
+
+    def _lose_missing(self, first: int, last: int, here: list[int]) -> None:
+        """Ids have no holes, so a row that should be in first..last and is not was lost by the disk."""
+        before, present = self._ledger.lost, runs_of(here)
+        ends = [first - 1, *(end for _, end in present)]
+        starts = [*(start for start, _ in present), last + 1]
+        for end, start in zip(ends, starts, strict=True):
+            if end + 1 < start:
+                self._unwritten_gone += self._ledger.lose(end + 1, start - 1)
+        lost = self._ledger.lost - before
+        self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=lost))
+
+    def _oldest_s(self, account: Account, now: Moment) -> float:
+        for first, _ in account.settled.gaps(1, self._ledger.last):
+            found = self._file.db.execute(schema.OLDEST, (first,)).fetchone()
+            if found is None:
+                continue
+            with contextlib.suppress(RecordUnknown, RecordDamaged):
+                return age_s(restamp(unpack(found[0]), self._offsets).at, now)
+        return 0.0
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _learn(self, at: Moment, offsets: dict[str, int]) -> None:
+        if at.boot_id not in self._offsets and at.trust is TimeTrust.SYNCED:
+            offsets.setdefault(at.boot_id, at.wall_ms - at.mono_ms)
+
+    def _learn_now(self) -> None:
+        """The clock may have become trusted since the last reading was put."""
+        offsets: dict[str, int] = {}
+        self._learn(self._clock.now(), offsets)
+        if offsets:
+            with contextlib.suppress(sqlite3.OperationalError), self._file.transaction():
+                self._file.db.executemany(schema.ADD_BOOT, offsets.items())
+                self._offsets.update(offsets)
+
+    def _bury(self, uplink: str, reasons: Mapping[int, str]) -> None:
+        wall_ms = self._clock.now().wall_ms
+        self._unwritten_dead += [
+            {"row": row, "uplink": uplink, "wall_ms": wall_ms, "reason": reason} for row, reason in reasons.items()
+        ]
+
+    def _dirty(self) -> bool:
+        ledger = self._ledger
+        return bool(self._unwritten_gone or self._unwritten_dead) or any(
+            account.dirty for account in (ledger.store, *ledger.accounts.values())
+        )
+
+    def _write(self) -> None:
+        """Bring the file up to the ledger."""
+        with self._file.reserve(), self._file.transaction():
+            self._write_all()
+        ledger = self._ledger
+        self._letters = min(self._letters + len(self._unwritten_dead), self._dead_letters)
+        self._unwritten_gone, self._unwritten_dead = [], []
+        self._lost_written = ledger.lost
+        for account in (ledger.store, *ledger.accounts.values()):
+            account.dirty = False
+            if account.settled.journal:
+                account.settled.journal.clear()
+
+    def _write_all(self) -> None:
+        db, ledger = self._file.db, self._ledger
+        if self._unwritten_dead:
+            db.executemany(schema.ADD_DEAD, self._unwritten_dead)
+            surplus = self._letters + len(self._unwritten_dead) - self._dead_letters
+            if surplus > 0:
+                db.execute(schema.PRUNE_DEAD, (surplus,))
+        db.executemany(schema.DELETE_ROWS, self._unwritten_gone)
+        for name, account in ((STORE, ledger.store), *ledger.accounts.items()):
+            if account.dirty:
+                db.execute(schema.SET_ACCOUNT, (account.settled.floor, account.acknowledged, account.dead, name))
+                for first, last in (account.settled.journal or {}).items():
+                    if last is None:
+                        db.execute(schema.DROP_RUN, (name, first))
+                    else:
+                        db.execute(schema.SET_RUN, (name, first, last))
+        if ledger.lost != self._lost_written:
+            db.execute(schema.SET_NUMBER, ("lost", ledger.lost))
+
+    # -- trouble -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _door(self) -> Iterator[None]:
+        if not self._file.is_open:  # the last attempt to start afresh failed
+            self._start(first_id=self._ledger.last)
+        try:
+            yield
+        except sqlite3.Error as error:
+            if not trouble.is_damage(error):
+                raise self._file.trouble(error) from error
+            set_aside = self._file.set_aside(error)
+            self._notice(set_aside)
+            self._start(first_id=self._ledger.last)  # ids of rows still out on lease are not given again
+            raise set_aside from error
+
+    def _notice(self, error: EdgeAgentError) -> None:
+        _log.warning("%s", error)
+        self.notices.append(error)
+
+
+def age_s(at: Moment, now: Moment) -> float:
+    """Seconds from one moment to another, by the monotonic clock where both are of one boot."""
+    if at.boot_id == now.boot_id:
+        return max(now.mono_ms - at.mono_ms, 0) / 1000
+    return max(now.wall_ms - at.wall_ms, 0) / 1000

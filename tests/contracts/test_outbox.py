@@ -1,0 +1,225 @@
+"""What every outbox promises, run over all of them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from edgeagent.errors import OutboxUnavailable
+from edgeagent.outbox.memory import MemoryOutbox
+from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
+from edgeagent.ports import Batch, Delivery
+from edgeagent.reading import Moment, ReadingClass, TimeTrust
+from tests.fakes import FakeClock, water
+
+UPLINKS = ("nagano", "suzaka")
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def outbox(request, clock, tmp_path: Path):
+    if request.param == "memory":
+        made = MemoryOutbox(clock, UPLINKS)
+    else:
+        made = SqliteOutbox(tmp_path / "outbox.sqlite", clock, OutboxConfig(), UPLINKS)
+    yield made
+    await made.close()
+
+
+def accept(batch: Batch) -> Delivery:
+    return Delivery(frozenset(row.id for row in batch.rows))
+
+
+def levels(batch: Batch) -> list[float]:
+    return [row.reading.quantities["level"].value for row in batch.rows]
+
+
+async def nothing_to_lease(outbox, uplink="nagano"):
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(outbox.lease(uplink, 10), 0.05)
+
+
+async def test_put_numbers_each_stream_from_one(outbox):
+    first = await outbox.put([water(1.0), water(2.0, source="chikuma")])
+    second = await outbox.put([water(3.0)])
+    assert [r.sequence for r in first] == [1, 1]
+    assert second[0].sequence == 2
+    assert second[0].quantities == water(3.0).quantities
+
+
+async def test_putting_nothing_is_nothing(outbox):
+    assert list(await outbox.put([])) == []
+    await nothing_to_lease(outbox)
+
+
+async def test_lease_gives_the_oldest_first_and_what_put_returned(outbox):
+    stored = await outbox.put([water(float(i)) for i in range(5)])
+    batch = await outbox.lease("nagano", 3)
+    assert [row.reading for row in batch.rows] == list(stored[:3])
+
+
+async def test_alarms_overtake_what_is_older(outbox):
+    await outbox.put([water(1.0), water(2.0, cls=ReadingClass.LIVE)])
+    await outbox.put([water(9.0, cls=ReadingClass.ALARM), water(3.0), water(8.0, cls=ReadingClass.ALARM)])
+    assert levels(await outbox.lease("nagano", 4)) == [9.0, 8.0, 1.0, 2.0]
+    assert levels(await outbox.lease("nagano", 4)) == [3.0]
+
+
+async def test_leased_rows_are_not_leased_again_until_settled(outbox):
+    await outbox.put([water(float(i)) for i in range(4)])
+    first = await outbox.lease("nagano", 2)
+    second = await outbox.lease("nagano", 9)
+    assert levels(first) == [0.0, 1.0] and levels(second) == [2.0, 3.0]
+    await nothing_to_lease(outbox)
+    await outbox.settle(first, Delivery(frozenset()))
+    assert levels(await outbox.lease("nagano", 9)) == [0.0, 1.0]
+
+
+async def test_lease_waits_for_a_reading(outbox):
+    waiting = asyncio.create_task(outbox.lease("nagano", 10))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    await outbox.put([water(7.0)])
+    assert levels(await asyncio.wait_for(waiting, 5)) == [7.0]
+
+
+async def test_several_leases_may_wait_at_once(outbox):
+    waiting = [asyncio.create_task(outbox.lease(uplink, 1)) for uplink in (*UPLINKS, *UPLINKS)]
+    await asyncio.sleep(0.02)
+    await outbox.put([water(1.0), water(2.0)])
+    batches = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert sorted((b.uplink, *levels(b)) for b in batches) == [
+        ("nagano", 1.0), ("nagano", 2.0), ("suzaka", 1.0), ("suzaka", 2.0),
+    ]  # fmt: skip
+
+
+async def test_kept_rows_wake_a_waiting_lease(outbox):
+    await outbox.put([water(1.0)])
+    batch = await outbox.lease("nagano", 1)
+    waiting = asyncio.create_task(outbox.lease("nagano", 1))
+    await asyncio.sleep(0.02)
+    await outbox.settle(batch, Delivery(frozenset()))
+    assert levels(await asyncio.wait_for(waiting, 5)) == [1.0]
+
+
+@pytest.mark.parametrize("ticks", range(8))
+async def test_a_cancelled_lease_takes_nothing_with_it(outbox, ticks):
+    await outbox.put([water(1.0), water(2.0)])
+    leasing = asyncio.create_task(outbox.lease("nagano", 10))
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    if not leasing.cancel():  # it had its rows already
+        await outbox.settle(leasing.result(), Delivery(frozenset()))
+    await asyncio.gather(leasing, return_exceptions=True)
+    assert levels(await asyncio.wait_for(outbox.lease("nagano", 10), 5)) == [1.0, 2.0]
+
+
+async def test_each_uplink_has_its_own_progress(outbox):
+    await outbox.put([water(1.0), water(2.0)])
+    await outbox.settle(batch := await outbox.lease("nagano", 10), accept(batch))
+    assert levels(await outbox.lease("suzaka", 10)) == [1.0, 2.0]
+    stats = await outbox.stats()
+    assert (stats.accepted, stats.acknowledged, stats.waiting) == (2, 0, 2)
+    assert (stats.uplinks["nagano"].acknowledged, stats.uplinks["nagano"].waiting) == (2, 0)
+    assert (stats.uplinks["suzaka"].acknowledged, stats.uplinks["suzaka"].waiting) == (0, 2)
+
+
+async def test_a_row_goes_when_every_uplink_has_settled_it(outbox):
+    await outbox.put([water(1.0)])
+    for uplink in UPLINKS:
+        batch = await outbox.lease(uplink, 10)
+        await outbox.settle(batch, accept(batch))
+    stats = await outbox.stats()
+    assert (stats.acknowledged, stats.waiting, stats.oldest_s) == (1, 0, 0)
+
+
+async def test_settling_out_of_order_holds_nothing_back(outbox):
+    await outbox.put([water(float(i)) for i in range(6)])
+    batches = [await outbox.lease("nagano", 2) for _ in range(3)]
+    await outbox.settle(batches[2], accept(batches[2]))
+    await outbox.settle(batches[0], Delivery(frozenset([batches[0].rows[1].id])))
+    await outbox.settle(batches[1], accept(batches[1]))
+    assert levels(await outbox.lease("nagano", 10)) == [0.0]
+
+
+async def test_rejected_rows_are_buried_and_not_offered_again(outbox):
+    await outbox.put([water(1.0), water(2.0)])
+    batch = await outbox.lease("nagano", 10)
+    await outbox.settle(batch, Delivery(frozenset([batch.rows[0].id]), {batch.rows[1].id: "400 bad attribute"}))
+    await nothing_to_lease(outbox)
+    await outbox.settle(other := await outbox.lease("suzaka", 10), accept(other))
+    stats = await outbox.stats()
+    assert stats.uplinks["nagano"].dead == 1 and stats.uplinks["suzaka"].dead == 0
+    assert (stats.accepted, stats.acknowledged, stats.waiting, stats.lost) == (2, 1, 0, 0)
+
+
+async def test_settling_twice_counts_once(outbox):
+    await outbox.put([water(1.0)])
+    batch = await outbox.lease("nagano", 10)
+    for _ in range(2):
+        await outbox.settle(batch, accept(batch))
+    await outbox.settle(batch, Delivery(frozenset(), {batch.rows[0].id: "too late"}))
+    assert (await outbox.stats()).uplinks["nagano"] == (await outbox.stats()).uplinks["nagano"]
+    assert (await outbox.stats()).uplinks["nagano"].acknowledged == 1
+    assert (await outbox.stats()).uplinks["nagano"].dead == 0
+
+
+async def test_a_delivery_speaks_only_for_its_batch(outbox):
+    await outbox.put([water(1.0), water(2.0)])
+    batch = await outbox.lease("nagano", 1)
+    await outbox.settle(batch, Delivery(frozenset(range(1, 100)), {2: "not yours"}))
+    assert levels(await outbox.lease("nagano", 10)) == [2.0]
+
+
+async def test_readings_of_this_boot_are_restamped_once_the_clock_is_trusted(outbox, clock):
+    clock.trust = TimeTrust.UNSYNCED
+    early = clock.now()
+    await outbox.put([water(1.0, at=early)])
+    batch = await outbox.lease("nagano", 1)
+    assert batch.rows[0].reading.at == early
+    await outbox.settle(batch, Delivery(frozenset()))
+    clock.advance(60)
+    clock.wall_ms += 86_400_000  # NTP answers: it was a day later all along
+    clock.trust = TimeTrust.SYNCED
+    right = Moment(early.wall_ms + 86_400_000, early.mono_ms, early.boot_id, TimeTrust.SYNCED)
+    batch = await outbox.lease("nagano", 1)
+    assert batch.rows[0].reading.at == right
+    clock.wall_ms += 5_000  # a later step does not move it again
+    await outbox.put([water(2.0, at=clock.now())])
+    assert (await outbox.lease("suzaka", 1)).rows[0].reading.at == right
+
+
+async def test_readings_of_an_earlier_boot_keep_their_doubt(outbox, clock):
+    before = Moment(1_700_000_000_000, 5_000, "b00700000000", TimeTrust.UNSYNCED)
+    await outbox.put([water(1.0, at=before), water(2.0, at=clock.now())])
+    assert [row.reading.at for row in (await outbox.lease("nagano", 2)).rows] == [before, clock.now()]
+
+
+async def test_the_oldest_is_told_by_the_monotonic_clock(outbox, clock):
+    await outbox.put([water(1.0, at=clock.now())])
+    clock.advance(30)
+    clock.wall_ms -= 3_600_000
+    stats = await outbox.stats()
+    assert stats.oldest_s == 30 and stats.uplinks["suzaka"].oldest_s == 30
+
+
+async def test_an_unknown_uplink_is_refused(outbox):
+    with pytest.raises(OutboxUnavailable) as told:
+        await outbox.lease("matsumoto", 1)
+    assert told.value.code == "outbox.no-such-uplink"
+
+
+async def test_close_ends_waiting_leases_and_refuses_more(outbox):
+    waiting = asyncio.create_task(outbox.lease("nagano", 1))
+    await asyncio.sleep(0.02)
+    await outbox.close()
+    with pytest.raises(OutboxUnavailable):
+        await asyncio.wait_for(waiting, 5)
+    with pytest.raises(OutboxUnavailable) as told:
+        await outbox.put([water()])
+    assert told.value.code == "outbox.closed"
+    await outbox.close()
