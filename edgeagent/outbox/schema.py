@@ -67,47 +67,6 @@ ALARMS = (
 NEXT = f"SELECT id, {_RECORD} FROM rows WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"  # noqa: S608  a constant
 OLDEST = f"SELECT {_RECORD} FROM rows WHERE id = ?"  # noqa: S608  a constant
 
-SET_STREAM",
-    "STEPS",
-]
-
-STEPS = (
-    (
-        # Readings still owed to somebody.  id counts up from 1 without holes; cls is 0 alarm, 1 live,
-        # 2 routine; record is the format of record.py.
-        "CREATE TABLE rows (id INTEGER PRIMARY KEY, cls INTEGER NOT NULL, record BLOB NOT NULL)",
-        "CREATE INDEX alarms ON rows (id) WHERE cls = 0",
-        # The last sequence number given in each stream; outlives the rows.
-        "CREATE TABLE streams (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
-        # Progress per uplink; '' is the store itself (see ledger.py).
-        (
-            "CREATE TABLE accounts (name TEXT PRIMARY KEY, floor INTEGER NOT NULL, acknowledged INTEGER NOT NULL, "
-            "dead INTEGER NOT NULL) WITHOUT ROWID"
-        ),
-        (
-            "CREATE TABLE runs (name TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, "
-            "PRIMARY KEY (name, first)) WITHOUT ROWID"
-        ),
-        # Refused for good: `row` is the id it had, `reason` what the receiver said.
-        (
-            "CREATE TABLE dead (id INTEGER PRIMARY KEY, row INTEGER NOT NULL, uplink TEXT NOT NULL, "
-            "wall_ms INTEGER NOT NULL, reason TEXT NOT NULL, record BLOB NOT NULL)"
-        ),
-        # Wall minus monotonic milliseconds, learnt once per boot.
-        "CREATE TABLE boots (id INTEGER PRIMARY KEY, boot_id TEXT UNIQUE NOT NULL, offset_ms INTEGER NOT NULL)",
-        # base: sequence numbers of this file start above it; lost, thinned: counters.
-        "CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    ),
-)
-
-ADD_ROW = "INSERT INTO rows (id, cls, record) VALUES (?, ?, ?)"
-DELETE_ROWS = "DELETE FROM rows WHERE id BETWEEN ? AND ?"
-# The cast: a flipped bit in a row header can turn the blob into text or a number.
-_RECORD = "CAST(coalesce(record, '') AS BLOB)"
-ALARMS = "SELECT id, CAST(coalesce(record, '') AS BLOB) FROM rows INDEXED BY alarms WHERE cls = 0 AND id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-NEXT = "SELECT id, CAST(coalesce(record, '') AS BLOB) FROM rows WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-OLDEST = "SELECT CAST(coalesce(record, '') AS BLOB) FROM rows WHERE id = ?"
-
 SET_STREAM = "INSERT INTO streams VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last"
 SET_NUMBER = "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
