@@ -1,0 +1,101 @@
+"""NGSI-LD (ETSI CIM 009): entities -> normalized bodies, answers -> verdicts.
+
+Normalized, because a 1.3 broker answers 400 to the concise form.  `options=update` replaces each
+attribute as a whole, so every sub-attribute (unitCode, observedAt, quality) is sent every time.
+`application/json` with a Link header: in ld+json a batch repeats the @context in each entity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from edgeagent.ngsi.entities import Attribute, Entity, Form
+from edgeagent.ngsi.replies import Fate, Reply, json_object, per_entity, sort_status
+
+__all__ = ["TEMPORAL", "UPSERT", "headers", "judge", "judge_temporal", "normalized", "temporal"]
+
+UPSERT = "/ngsi-ld/v1/entityOperations/upsert?options=update"
+TEMPORAL = "/ngsi-ld/v1/temporal/entities"
+_OK, _CREATED, _NO_CONTENT, _MULTI = 200, 201, 204, 207
+_NO_SUCH_SERVICE = frozenset({404, 405, 501})
+
+
+def headers(context: str, tenant: str) -> dict[str, str]:
+    """Headers of every request.
+
+    Args:
+        context: URL of the @context; "" for none (the broker's core context).
+        tenant: NGSILD-Tenant; "" for the default tenant.
+    """
+    made = {"Content-Type": "application/json", "Accept": "application/json"}
+    if context:
+        made["Link"] = f'<{context}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
+    if tenant:
+        made["NGSILD-Tenant"] = tenant
+    return made
+
+
+def normalized(entity: Entity) -> bytes:
+    """One entity of a batch body, as JSON."""
+    made: dict[str, Any] = {"id": entity.id, "type": entity.type}
+    for name, attribute in entity.attributes.items():
+        made[name] = _attribute(attribute)
+    return msgspec.json.encode(made)
+
+
+def temporal(entities: Sequence[Entity]) -> bytes:
+    """Several moments of one entity -> the body of `POST /temporal/entities`, as JSON.
+
+    Only what was observed goes in: attributes without a time are state, not history.
+    """
+    made: dict[str, Any] = {"id": entities[0].id, "type": entities[0].type}
+    for entity in entities:
+        for name, attribute in entity.attributes.items():
+            if attribute.observed_at:
+                made.setdefault(name, []).append(_attribute(attribute))
+    return msgspec.json.encode(made)
+
+
+def judge(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    """The answer to a batch upsert; headers in lower case."""
+    if status in (_CREATED, _NO_CONTENT):
+        return Reply(Fate.DONE)
+    if status in (_OK, _MULTI):
+        found = json_object(body)
+        errors = found.get("errors", found.get("error"))  # "error" in brokers older than CIM 009 v1.3
+        success = found.get("success")
+        if isinstance(errors, list) or isinstance(success, list):
+            accepted = frozenset(i for i in success or () if isinstance(i, str))
+            return Reply(Fate.PARTIAL, accepted, per_entity(errors or ()))
+    return sort_status(status, headers, body)
+
+
+def judge_temporal(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    """The answer to a temporal write; headers in lower case."""
+    if status in (_CREATED, _NO_CONTENT):
+        return Reply(Fate.DONE)
+    reply = sort_status(status, headers, body)
+    if status in _NO_SUCH_SERVICE and reply.code != "uplinks.no-tenant":
+        return Reply(Fate.REFUSED, code="uplinks.no-temporal", detail=reply.detail)
+    return reply
+
+
+def _attribute(attribute: Attribute) -> dict[str, Any]:
+    if attribute.form is Form.LINK:
+        made: dict[str, Any] = {"type": "Relationship", "object": attribute.value}
+    elif attribute.form is Form.POINT:
+        made = {"type": "GeoProperty", "value": {"type": "Point", "coordinates": attribute.value}}
+    elif attribute.form is Form.TIME:
+        made = {"type": "Property", "value": {"@type": "DateTime", "@value": attribute.value}}
+    else:
+        made = {"type": "Property", "value": attribute.value}
+    if attribute.unit_code:
+        made["unitCode"] = attribute.unit_code
+    if attribute.observed_at:
+        made["observedAt"] = attribute.observed_at
+    if attribute.quality:
+        made["quality"] = {"type": "Property", "value": attribute.quality}
+    return made

@@ -1,0 +1,352 @@
+"""`ngsi-ld` and `ngsi-v2`: readings to a context broker over HTTP, acknowledged end to end.
+
+A row is accepted when the broker answered for its entity; what it did not answer for is kept.
+A request holds an entity at most once (brokers disagree about the second).  A request that is
+refused as a whole is halved until the entity at fault stands alone; that one is rejected with the
+broker's words.  But when nobody passes it is not the data that is wrong: then everything is kept
+and the whole is reported as refused, so that a wrong address never empties the outbox into the
+dead letters.
+"""
+
+from __future__ import annotations
+
+import abc
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from edgeagent.errors import ConfigError, UplinkRefused, UplinkUnavailable
+from edgeagent.ngsi import entities, ld, v2
+from edgeagent.ngsi.replies import Fate, Reply
+from edgeagent.ports import Delivery, Row, Surroundings, UplinkConfig
+from edgeagent.uplinks.http import Auth, Door, Endpoint
+from edgeagent.uplinks.lanes import History, plan
+from edgeagent.uplinks.marks import MarksFile
+from edgeagent.uplinks.thread import NamedThread
+
+__all__ = ["NgsiHttpConfig", "NgsiLd", "NgsiLdConfig", "NgsiV2", "NgsiV2Config"]
+
+_CORE_CONTEXT = "https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context-v1.6.jsonld"
+_MOST_REFUSED = 8  # so many refused and none accepted: the request is wrong, not the data
+
+
+class NgsiHttpConfig(UplinkConfig, frozen=True, kw_only=True):
+    """Keys of both drivers.
+
+    Attributes:
+        url: address of the broker, up to and without `/ngsi-ld` or `/v2`.
+        tenant: NGSILD-Tenant or Fiware-Service.
+        history: what becomes of values older than the newest; see `lanes`.
+        token: name of the credential that holds the token; "" for none.
+        auth: the header that carries it.
+        ca, cert, key: PEM files; see `tls`.
+        timeout_s: for one request, connecting included.
+        max_body: bytes of one request.
+        max_entities: entities of one request.
+    """
+
+    url: str
+    tenant: str = ""
+    history: History = "replay-ending-on-newest"
+    token: str = ""
+    auth: Auth = "x-auth-token"
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 20.0
+    max_body: Annotated[int, msgspec.Meta(ge=2_000, le=1_000_000)] = 500_000
+    max_entities: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 500
+
+    def problems(self) -> Iterable[ConfigError]:
+        """Checks that types cannot express."""
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            yield ConfigError("uplinks.bad-url", path="url", got=self.url)
+        if self.tenant and not (self.tenant.isascii() and self.tenant.isprintable() and " " not in self.tenant):
+            yield ConfigError("uplinks.bad-tenant", path="tenant", got=self.tenant)
+        if "/" in self.token or self.token.startswith("."):
+            yield ConfigError("uplinks.bad-credential-name", path="token", got=self.token)
+        if self.key and not self.cert:
+            yield ConfigError("config.missing", path="cert", expected="key")
+
+
+class NgsiLdConfig(NgsiHttpConfig, frozen=True, kw_only=True):
+    """`driver = "ngsi-ld"`.
+
+    Attributes:
+        context: URL of the @context that the broker can fetch; ours is `edgeagent/ngsi/context.jsonld`.
+    """
+
+    context: str = _CORE_CONTEXT
+
+    def problems(self) -> Iterable[ConfigError]:
+        """Checks that types cannot express."""
+        yield from super().problems()
+        if self.context and (not self.context.startswith(("http://", "https://")) or not self.context.isascii()):
+            yield ConfigError("uplinks.bad-url", path="context", got=self.context)
+
+
+class NgsiV2Config(NgsiHttpConfig, frozen=True, kw_only=True):
+    """`driver = "ngsi-v2"`.
+
+    Attributes:
+        service_path: Fiware-ServicePath, e.g. `/river/nagano`.
+    """
+
+    history: Literal["replay-ending-on-newest", "drop"] = "replay-ending-on-newest"
+    service_path: str = "/"
+
+    def problems(self) -> Iterable[ConfigError]:
+        """Checks that types cannot express."""
+        yield from super().problems()
+        if not v2.good_service(self.tenant):
+            yield ConfigError("uplinks.bad-tenant", path="tenant", got=self.tenant)
+        if not v2.good_service_path(self.service_path):
+            yield ConfigError("uplinks.bad-service-path", path="service_path", got=self.service_path)
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """A row, written down."""
+
+    row: Row
+    entity: str
+    text: bytes
+
+
+class _Run:
+    """What one delivery has achieved so far."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.ids = frozenset(row.id for row in rows)
+        self.accepted: set[int] = set()
+        self.rejected: dict[int, str] = {}
+        self.unmappable: dict[int, str] = {}
+        self.held: set[str] = set()  # streams whose later rows must wait for an earlier one
+        self.why_held = ""
+
+
+class _NgsiHttp(abc.ABC):
+    """What both drivers do; see the head of this file."""
+
+    def __init__(self, config: NgsiHttpConfig, around: Surroundings) -> None:
+        self._config = config
+        self._site = around.site
+        self._marks_path = around.state_dir / f"uplink-{config.id}.marks"
+        self._thread = NamedThread(f"uplink-{config.id}")
+        self._file: MarksFile | None = None
+        self._ever_accepted = False
+        door = Door(
+            url=config.url.rstrip("/").removesuffix("/ngsi-ld/v1").removesuffix("/v2"),
+            token=config.token,
+            auth=config.auth,
+            ca=config.ca,
+            cert=config.cert,
+            key=config.key,
+            timeout_s=config.timeout_s,
+        )
+        self._endpoint = Endpoint(door, around.clock, around.state_dir)
+
+    async def deliver(self, rows: Sequence[Row]) -> Delivery:
+        """Write rows to the current state, and older ones where `history` says.
+
+        Raises:
+            UplinkUnavailable: no row was acknowledged (UplinkRefused: and a person must act).
+        """
+        return await self._thread.run(lambda: self._deliver(rows))
+
+    async def close(self) -> None:
+        """Let go of the connection; a request under way ends at its timeout at the latest."""
+        self._endpoint.close()
+        self._thread.close()
+
+    @abc.abstractmethod
+    def _text(self, entity: entities.Entity) -> bytes:
+        """One entity of a body."""
+
+    @abc.abstractmethod
+    def _upsert(self, texts: Sequence[bytes]) -> Reply:
+        """Write entities to the current state, in one request."""
+
+    def _add_history(self, moments: Sequence[entities.Entity]) -> Reply:
+        """Write older moments of one entity, its current state untouched; not every API can."""
+        return Reply(Fate.REFUSED, code="uplinks.no-temporal", detail=moments[0].id)
+
+    def _deliver(self, rows: Sequence[Row]) -> Delivery:
+        if self._file is None:
+            self._file = MarksFile(self._marks_path)
+        run, error = _Run(rows), None
+        todo = plan(rows, self._file.marks, self._config.history)
+        run.accepted.update(row.id for row in todo.unsent)
+        try:
+            for one in todo.rounds:
+                for chunk in self._chunks(self._write(one, run)):
+                    self._send(chunk, run)
+            for stream, late in todo.history.items():
+                if stream not in run.held:
+                    self._history(late, run)
+        except UplinkUnavailable as found:
+            found.facts.setdefault("uplink", self._config.id)
+            error = found
+        self._file.settle(rows, [r for r in rows if r.id not in run.accepted and r.id not in run.rejected])
+        return self._outcome(run, error)
+
+    def _outcome(self, run: _Run, error: UplinkUnavailable | None) -> Delivery:
+        accepted = frozenset(run.accepted & run.ids)
+        self._ever_accepted = self._ever_accepted or bool(accepted)
+        if run.rejected and not self._ever_accepted and error is None:
+            error = self._refused("uplinks.refuses-all", next(iter(run.rejected.values())))
+            run.rejected.clear()
+        if error is None and run.held:
+            error = self._away("uplinks.busy", run.why_held)
+        rejected = {**run.rejected, **run.unmappable}
+        if error is not None and not accepted and not rejected:
+            raise error
+        return Delivery(accepted, rejected, error.retry_after_s if error else None, error)
+
+    def _write(self, rows: Iterable[Row], run: _Run) -> Iterator[_Part]:
+        for row in rows:
+            if row.reading.stream in run.held:
+                continue
+            try:
+                made = entities.entity(row.reading, self._site)
+            except ValueError:
+                run.unmappable[row.id] = f"not a time: {row.reading.at.wall_ms} ms"
+                continue
+            yield _Part(row, made.id, self._text(made))
+
+    def _chunks(self, parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+        chunk: list[_Part] = []
+        size = 0
+        for part in parts:
+            if chunk and (size + len(part.text) > self._config.max_body or len(chunk) >= self._config.max_entities):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(part)
+            size += len(part.text) + 1
+        if chunk:
+            yield chunk
+
+    def _send(self, parts: Sequence[_Part], run: _Run) -> None:
+        reply = self._upsert([p.text for p in parts])
+        if reply.fate is Fate.DONE:
+            self._accept(parts, run)
+        elif reply.fate is Fate.PARTIAL:
+            self._accept([p for p in parts if p.entity in reply.accepted], run)
+            for part in parts:
+                if part.entity in reply.rejected:
+                    self._reject(part.row, reply.rejected[part.entity], run)
+                elif part.entity not in reply.accepted:
+                    run.held.add(part.row.reading.stream)
+                    run.why_held = "207"
+        elif reply.fate is Fate.SPLIT:
+            if len(parts) == 1:
+                self._reject(parts[0].row, reply.detail, run)
+            else:
+                self._send(parts[: len(parts) // 2], run)
+                self._send(parts[len(parts) // 2 :], run)
+        else:
+            self._stop(reply)
+
+    def _history(self, rows: Sequence[Row], run: _Run) -> None:
+        """Write older moments of one entity to the temporal endpoint; its state stays as it is."""
+        group: list[entities.Entity] = []
+        members: list[Row] = []
+        size = 0
+        for part, row in ((p, p.row) for p in self._write(rows, run)):
+            if group and size + len(part.text) > self._config.max_body:
+                self._send_history(group, members, run)
+                group, members, size = [], [], 0
+            group.append(entities.entity(row.reading, self._site))
+            members.append(row)
+            size += len(part.text)
+        if group:
+            self._send_history(group, members, run)
+
+    def _send_history(self, group: Sequence[entities.Entity], rows: Sequence[Row], run: _Run) -> None:
+        reply = self._add_history(group)
+        if reply.fate is Fate.DONE:
+            run.accepted.update(row.id for row in rows)
+        elif reply.fate is Fate.SPLIT and len(rows) == 1:
+            self._reject(rows[0], reply.detail, run)
+        elif reply.fate is Fate.SPLIT:
+            half = len(rows) // 2
+            self._send_history(group[:half], rows[:half], run)
+            self._send_history(group[half:], rows[half:], run)
+        else:
+            self._stop(reply)
+
+    def _accept(self, parts: Iterable[_Part], run: _Run) -> None:
+        assert self._file is not None
+        for part in parts:
+            run.accepted.add(part.row.id)
+            self._file.marks.written(part.row)
+
+    def _reject(self, row: Row, why: str, run: _Run) -> None:
+        run.rejected[row.id] = why
+        if len(run.rejected) >= _MOST_REFUSED and not run.accepted:
+            run.rejected.clear()
+            raise self._refused("uplinks.refuses-all", why)
+
+    def _stop(self, reply: Reply) -> None:
+        if reply.fate is Fate.REFUSED:
+            raise self._refused(reply.code, reply.detail, reply.retry_after_s)
+        raise self._away(reply.code, reply.detail, reply.retry_after_s)
+
+    def _away(self, code: str, why: str, retry_after_s: float | None = None) -> UplinkUnavailable:
+        return UplinkUnavailable(code, retry_after_s=retry_after_s, **self._facts(why))
+
+    def _refused(self, code: str, why: str, retry_after_s: float | None = None) -> UplinkRefused:
+        return UplinkRefused(code, retry_after_s=retry_after_s, **self._facts(why))
+
+    def _facts(self, why: str) -> dict[str, Any]:
+        return {"uplink": self._config.id, "where": self._endpoint.where, "why": why, "tenant": self._config.tenant}
+
+
+class NgsiLd(_NgsiHttp):
+    """`ngsi-ld`: batch upsert, and the temporal endpoint for what is older."""
+
+    Config = NgsiLdConfig
+
+    def __init__(self, config: NgsiLdConfig, around: Surroundings) -> None:
+        super().__init__(config, around)
+        self._headers = ld.headers(config.context, config.tenant)
+
+    @classmethod
+    def make(cls, config: NgsiLdConfig, around: Surroundings) -> NgsiLd:
+        """The uplink of one section."""
+        return cls(config, around)
+
+    def _text(self, entity: entities.Entity) -> bytes:
+        return ld.normalized(entity)
+
+    def _upsert(self, texts: Sequence[bytes]) -> Reply:
+        answer = self._endpoint.post(ld.UPSERT, self._headers, b"[" + b",".join(texts) + b"]")
+        return ld.judge(answer.status, answer.headers, answer.body)
+
+    def _add_history(self, moments: Sequence[entities.Entity]) -> Reply:
+        answer = self._endpoint.post(ld.TEMPORAL, self._headers, ld.temporal(moments))
+        return ld.judge_temporal(answer.status, answer.headers, answer.body)
+
+
+class NgsiV2(_NgsiHttp):
+    """`ngsi-v2`: `op/update` append.  There is no history endpoint; replay or drop."""
+
+    Config = NgsiV2Config
+
+    def __init__(self, config: NgsiV2Config, around: Surroundings) -> None:
+        super().__init__(config, around)
+        self._headers = v2.headers(config.tenant, config.service_path)
+
+    @classmethod
+    def make(cls, config: NgsiV2Config, around: Surroundings) -> NgsiV2:
+        """The uplink of one section."""
+        return cls(config, around)
+
+    def _text(self, entity: entities.Entity) -> bytes:
+        return v2.normalized(entity)
+
+    def _upsert(self, texts: Sequence[bytes]) -> Reply:
+        answer = self._endpoint.post(v2.UPDATE, self._headers, v2.append(texts))
+        return v2.judge(answer.status, answer.headers, answer.body)

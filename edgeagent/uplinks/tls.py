@@ -1,0 +1,58 @@
+"""TLS contexts from files, and credentials by name.
+
+Files are read when a connection is made, not when the config is: a renewed certificate is used
+at the next connection, and a missing one stops its own uplink only.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from edgeagent.errors import UplinkRefused
+
+__all__ = ["client_context", "credential"]
+
+
+def client_context(*, ca: str, cert: str, key: str) -> ssl.SSLContext:
+    """A context that proves the server by name, and us by certificate where one is given.
+
+    Args:
+        ca: PEM file of the authorities to trust; "" for the system's.
+        cert: PEM file of our certificate (and chain); "" for none.
+        key: PEM file of its private key; "" when it is in `cert`.
+
+    Raises:
+        UplinkRefused: a file is missing, unreadable or no certificate.
+    """
+    for file in filter(None, (ca, cert, key)):
+        if not os.access(file, os.R_OK):
+            why = "missing" if not Path(file).exists() else "not readable"
+            raise UplinkRefused("uplinks.tls-file", file=file, why=why)
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+        if cert:
+            context.load_cert_chain(cert, key or None)
+    except (ssl.SSLError, OSError) as error:
+        why = getattr(error, "reason", None) or str(error)
+        raise UplinkRefused("uplinks.tls-file", file=", ".join(filter(None, (ca, cert, key))), why=why) from error
+    return context
+
+
+def credential(name: str, state_dir: Path) -> str:
+    """The secret called `name`: a systemd credential, else a file in the state directory.
+
+    Raises:
+        UplinkRefused: there is none, or it is not one line of printable ASCII.
+    """
+    folders = [Path(f) for f in (os.environ.get("CREDENTIALS_DIRECTORY"),) if f]
+    folders.append(state_dir)
+    for folder in folders:
+        try:
+            text = (folder / name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if text and text.isascii() and text.isprintable():
+            return text
+    raise UplinkRefused("uplinks.no-credential", name=name, folders=", ".join(map(str, folders)))
