@@ -173,14 +173,14 @@ class BleTags:
             if self._fault is not None:
                 fault, self._fault = self._fault, None
                 raise fault
-            due = self._tags.due(self._clock.mono(), lambda: self._names_of_today(key))
-            if due:
-                await emit(*due)
             if watch.lost:
                 raise SourceUnavailable("tags.lost", source=self._config.id)
             if self._advert_s > started_s:
                 self._silent_scanners = 0
                 await self._say(emit, listening=True)
+            due = self._tags.due(self._clock.mono(), lambda: self._names_of_today(key))
+            if due:
+                await emit(*due)
             if self._clock.mono() - self._advert_s > silence_s:
                 self._silent_scanners += 1
                 trouble = SourceUnavailable("tags.silent", source=self._config.id, seconds=round(silence_s))
