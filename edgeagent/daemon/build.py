@@ -21,6 +21,7 @@ from edgeagent.daemon.health import (
     UplinkHealth,
     UplinkStatus,
 )
+from edgeagent.daemon.opening import OpeningOutbox
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Outbox, Site, Surroundings, Uplink, UplinkStats
@@ -106,7 +107,11 @@ def build(config: Config, clock: Clock) -> Agent:
         sources={s.config.id: SourceHealth(s.config.id, s.config.driver, s.config.name) for s in configured},
         uplinks={u.id: UplinkHealth(u.id, u.driver) for u in links},
     )
-    outbox = SqliteOutbox(state_dir / "outbox.db", clock, config.outbox, [u.id for u in links])  # type: ignore[arg-type]  # the catalogue gave the type
+    store = config.outbox
+    assert isinstance(store, OutboxConfig), "the catalogue gave the type"
+    outbox = OpeningOutbox(
+        lambda: SqliteOutbox(state_dir / "outbox.db", clock, store, [u.id for u in links]), gateway.lang
+    )
     flow = Flow(
         groups=_groups(config, around),
         chains={s.config.id: _chain(s.config.driver, s.config.id, s.rules) for s in configured},

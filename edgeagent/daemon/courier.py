@@ -87,24 +87,17 @@ class Courier:
             self._health.delivered(self._clock.now())
         if settled == len(batch.rows):
             return delivery.retry_after_s or 0.0
-        if not settled:
-            self.say(UplinkUnavailable("daemon.kept", uplink=self._health.id, kept=len(batch.rows)))
+        if delivery.error is not None or not settled:
+            self.say(delivery.error or UplinkUnavailable("daemon.kept", uplink=self._health.id, kept=len(batch.rows)))
         pause_s = delay_s(self._health.failures + 1, most_s=AWAY_MOST_S, luck=self._luck())
         return max(pause_s, delivery.retry_after_s or 0.0)
 
     async def _settle(self, batch: Batch, delivery: Delivery) -> None:
-        """However long the store is away: what was acknowledged must not be sent again."""
-        failures = 0
-        while True:
-            try:
-                await self._outbox.settle(batch, delivery)
-            except OutboxUnavailable as error:
-                failures += 1
-                if failures == 1:
-                    log.error("%s", messages.text(error.code, error.facts, self._lang))  # noqa: TRY400  no traceback
-                await asyncio.sleep(delay_s(failures, luck=self._luck()))
-            else:
-                return
+        """The outbox remembers what it cannot write yet, so there is nothing to repeat here."""
+        try:
+            await self._outbox.settle(batch, delivery)
+        except OutboxUnavailable as error:
+            log.error("%s", messages.text(error.code, error.facts, self._lang))  # noqa: TRY400  no traceback
 
     def say(self, error: EdgeAgentError) -> None:
         """Count a failure; the first of its kind in a row is a line in the log."""

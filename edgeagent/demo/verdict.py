@@ -27,6 +27,7 @@ class Held:
 class Delivered:
     """One instance as the city received it; `level_m` is None where it carried no level."""
 
+    stream: str
     entity: str
     sequence: int
     wall_ms: int
@@ -100,7 +101,7 @@ def judge(
     tags: bool,
 ) -> Summary:
     """Count it all up."""
-    seen = Counter((d.entity, d.sequence) for d in delivered)
+    seen = Counter((d.stream, d.sequence) for d in delivered)
     wrong, checked = wrong_values(delivered, held, tolerance_m)
     lost = max(0, accepted - waiting - len(seen))
     counted, truth, edge = vehicles

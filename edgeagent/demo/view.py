@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeagent.daemon.health import Status
+from edgeagent.demo.verdict import Summary
 from edgeagent.reading import Quality, Quantity, Unit
 
-__all__ = ["CityView", "Scene", "draw", "line"]
+__all__ = ["CityView", "Scene", "draw", "line", "verdict"]
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _SYMBOL = {Unit.METRE: "m", Unit.CELSIUS: "°C", Unit.SECOND: "s", Unit.DECIBEL: "dB", Unit.VOLT: "V"}
@@ -139,3 +140,42 @@ def _quantity(name: str, value: Quantity) -> str:
 
 def _w(word: str, scene: Scene) -> str:
     return WORDS[word][scene.lang]
+
+
+_VERDICT = {
+    "readings": {"ja": "計測値 (ディスクに保存済)", "en": "readings (on disk)"},
+    "acknowledged": {"ja": "都市OSが受領", "en": "acknowledged by the city"},
+    "lost": {"ja": "欠落", "en": "lost"},
+    "waiting": {"ja": "送信待ち", "en": "still waiting"},
+    "wrong": {"ja": "誤り", "en": "wrong"},
+    "duplicates": {"ja": "重複", "en": "duplicates"},
+    "regressions": {"ja": "古い値による上書き", "en": "old over new"},
+    "vehicles": {"ja": "車両 (計測 / 実際)", "en": "vehicles (counted / true)"},
+    "of": {"ja": "検証した水位のうち", "en": "of levels checked:"},
+    "edge": {"ja": "うち端", "en": "of these at the edge:"},
+    "tags": {"ja": "見守りタグ", "en": "watch tags"},
+    "none": {"ja": "なし (dbus-daemon がありません)", "en": "left out (no dbus-daemon)"},
+    "fine": {"ja": "✓ 欠落なし・誤りなし", "en": "✓ nothing lost, nothing wrong"},
+    "bad": {"ja": "✗ 上の数字を見てください", "en": "✗ see the figures above"},
+}
+
+
+def verdict(summary: Summary, lang: str) -> RenderableType:
+    """The summary as a table a person reads."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    for name in ("readings", "acknowledged", "lost", "waiting", "wrong", "duplicates", "regressions"):
+        bad = name in ("lost", "wrong", "regressions") and getattr(summary, name)
+        note = f"{_VERDICT['of'][lang]} {summary.checked}" if name == "wrong" else ""
+        table.add_row(
+            _VERDICT[name][lang], Text(str(getattr(summary, name)), style="bold red" if bad else "bold"), note
+        )
+    truth = "?" if summary.vehicles_truth is None else str(summary.vehicles_truth)
+    edge = f"{_VERDICT['edge'][lang]} {summary.vehicles_edge}" if summary.vehicles_edge else ""
+    table.add_row(_VERDICT["vehicles"][lang], f"{summary.vehicles_counted} / {truth}", edge)
+    if not summary.tags:
+        table.add_row(_VERDICT["tags"][lang], "", _VERDICT["none"][lang])
+    end = Text(_VERDICT["fine" if summary.ok else "bad"][lang], style="bold green" if summary.ok else "bold red")
+    return Panel(Group(table, end), title="edgeagent demo", title_align="left", expand=False)

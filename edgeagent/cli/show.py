@@ -1,0 +1,123 @@
+"""Status as text: one thing per line, readable at 40 columns, never by colour alone."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgeagent.daemon.health import SourceStatus, Status, UplinkStatus
+from edgeagent.messages import language
+from edgeagent.ports import OutboxStats
+from edgeagent.reading import Quality, Quantity, Unit
+
+__all__ = ["outbox", "quantity", "span", "status"]
+
+SYMBOL = {
+    Unit.METRE: "m",
+    Unit.MILLIMETRE: "mm",
+    Unit.CELSIUS: "°C",
+    Unit.PERCENT: "%",
+    Unit.SECOND: "s",
+    Unit.VOLT: "V",
+    Unit.DECIBEL: "dB",
+    Unit.HERTZ: "Hz",
+    Unit.METRE_PER_HOUR: "m/h",
+    Unit.MILLIMETRE_PER_HOUR: "mm/h",
+    Unit.PER_HOUR: "/h",
+}
+WORDS = {
+    "sources": {"ja": "計測", "en": "sources"},
+    "uplinks": {"ja": "送信先", "en": "uplinks"},
+    "outbox": {"ja": "蓄積", "en": "outbox"},
+    "accepted": {"ja": "受付", "en": "accepted"},
+    "acknowledged": {"ja": "送信済", "en": "acknowledged"},
+    "waiting": {"ja": "送信待ち", "en": "waiting"},
+    "dead": {"ja": "拒否", "en": "dead letters"},
+    "oldest": {"ja": "最古", "en": "oldest"},
+    "lost": {"ja": "欠落", "en": "lost"},
+    "thinned": {"ja": "間引き", "en": "thinned"},
+    "ago": {"ja": "前", "en": " ago"},
+    "nothing yet": {"ja": "まだ値なし", "en": "nothing yet"},
+    "up": {"ja": "稼働", "en": "up"},
+    "clock": {"ja": "時計", "en": "clock"},
+    "in memory": {"ja": "メモリ上", "en": "in memory only"},
+}
+_SHOWN = 6  # quantities per source on the status page
+
+
+def status(answer: bytes) -> str:
+    """The answer to `status` as text."""
+    now = msgspec.json.decode(answer, type=Status)
+    lines = [f"{now.gateway}  edgeagent {now.version}  {_w('up')} {span(now.up_s)}  {_w('clock')} {now.clock}", ""]
+    lines += [_w("sources"), *(line for s in now.sources for line in _source(s)), ""]
+    lines += [_w("uplinks"), *(line for u in now.uplinks for line in _uplink(u)), ""]
+    lines += _outbox(now.outbox)
+    if now.outbox_problem:
+        lines += [f"  ✗ {now.outbox_problem}", f"  {_w('in memory')} {now.held_in_ram}"]
+    return "\n".join(lines) + "\n"
+
+
+def outbox(answer: bytes) -> str:
+    """The answer to `outbox` as text."""
+    return "\n".join(_outbox(msgspec.json.decode(answer, type=OutboxStats))) + "\n"
+
+
+def quantity(name: str, value: Quantity) -> str:
+    """`level 1.23 m`; a value that failed or is missing says so instead of a number."""
+    if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
+        return f"{name} ({value.quality.value})"
+    shown = f"{value.value:.3f}".rstrip("0").rstrip(".") if isinstance(value.value, float) else str(value.value)
+    doubt = " ?" if value.quality is Quality.SUSPECT else ""
+    return f"{name} {shown} {SYMBOL.get(value.unit, '')}".rstrip() + doubt
+
+
+def span(seconds: float) -> str:
+    """`8s`, `3m12s`, `5h02m`, `2d04h`."""
+    whole = int(seconds)
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if days:
+        return f"{days}d{hours % 24:02d}h"
+    if hours:
+        return f"{hours}h{minutes % 60:02d}m"
+    return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
+
+
+def _source(one: SourceStatus) -> list[str]:
+    mark = "✓" if one.state == "running" and one.age_s is not None else "!" if one.state == "running" else "✗"
+    lines = [f"  {mark} {one.id} {one.name}".rstrip() + f"  ({one.driver})"]
+    if one.age_s is None:
+        lines.append(f"      {_w('nothing yet')}")
+    else:
+        shown = [quantity(name, value) for name, value in list(one.last.items())[:_SHOWN]]
+        lines += [f"      {' · '.join(shown)}", f"      {span(one.age_s)}{_w('ago')}, n={one.readings}"]
+    if one.problems:
+        counted = ", ".join(f"{code} ×{n}" for code, n in one.problems.items())
+        lines.append(f"      ! {counted}")
+    if one.last_problem and one.last_problem_age_s is not None:
+        lines.append(f"      {span(one.last_problem_age_s)}{_w('ago')}: {one.last_problem}")
+    return lines
+
+
+def _uplink(one: UplinkStatus) -> list[str]:
+    mark = {"ok": "✓", "idle": "·"}.get(one.state, "✗")
+    lines = [
+        f"  {mark} {one.id}  ({one.driver}, {one.state})",
+        f"      {_w('acknowledged')} {one.acknowledged} · {_w('waiting')} {one.waiting}"
+        + (f" · {_w('oldest')} {span(one.oldest_s)}" if one.waiting else "")
+        + (f" · {_w('dead')} {one.dead}" if one.dead else ""),
+    ]
+    if one.last_problem:
+        lines.append(f"      ! {one.last_problem}")
+    return lines
+
+
+def _outbox(now: OutboxStats) -> list[str]:
+    return [
+        _w("outbox"),
+        f"  {_w('accepted')} {now.accepted} · {_w('acknowledged')} {now.acknowledged} · {_w('waiting')} {now.waiting}",
+        f"  {_w('thinned')} {now.thinned} · {_w('lost')} {now.lost} · {_w('oldest')} {span(now.oldest_s)}",
+        f"  {now.bytes / 1e6:.1f} MB",
+    ]
+
+
+def _w(word: str) -> str:
+    return WORDS[word][language()]

@@ -1,0 +1,69 @@
+"""An outbox that is opened when it can be: a bad card or a read-only mount must not stop the daemon.
+
+Until then `put` says why it cannot, so the pump keeps readings in memory and `status` shows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+
+from edgeagent import messages
+from edgeagent.errors import OutboxUnavailable
+from edgeagent.outbox.sqlite import SqliteOutbox
+from edgeagent.ports import Batch, Delivery, OutboxStats
+from edgeagent.reading import Reading
+
+__all__ = ["OpeningOutbox"]
+
+log = logging.getLogger("edgeagent")
+
+NOTHING = OutboxStats(accepted=0, acknowledged=0, waiting=0, thinned=0, lost=0, oldest_s=0.0, bytes=0, uplinks={})
+
+
+class OpeningOutbox:
+    """Fits `ports.Outbox`.
+
+    Args:
+        make: opens the real one; raises OutboxUnavailable while it cannot be.
+        lang: of what is logged.
+    """
+
+    def __init__(self, make: Callable[[], SqliteOutbox], lang: str = "en") -> None:
+        self._make, self._lang = make, lang
+        self._real: SqliteOutbox | None = None
+        self._opened = asyncio.Event()
+
+    def _open(self) -> SqliteOutbox:
+        if self._real is None:
+            self._real = self._make()
+            self._opened.set()
+            for notice in self._real.notices:
+                log.warning("%s", messages.text(notice.code, notice.facts, self._lang))
+        return self._real
+
+    async def put(self, readings: Sequence[Reading]) -> Sequence[Reading]:
+        """As SqliteOutbox, after opening it if that has not worked yet."""
+        return await self._open().put(readings)
+
+    async def lease(self, uplink: str, limit: int) -> Batch:
+        """As SqliteOutbox, once it is open."""
+        with contextlib.suppress(OutboxUnavailable):  # a backlog must leave even if no reading ever comes
+            self._open()
+        await self._opened.wait()
+        return await self._open().lease(uplink, limit)
+
+    async def settle(self, batch: Batch, delivery: Delivery) -> None:
+        """As SqliteOutbox."""
+        await self._open().settle(batch, delivery)
+
+    async def stats(self) -> OutboxStats:
+        """Counts; zeros while there is no store to count."""
+        return NOTHING if self._real is None else await self._real.stats()
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        if self._real is not None:
+            await self._real.close()
