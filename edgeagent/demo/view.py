@@ -19,6 +19,7 @@ __all__ = ["CityView", "Scene", "draw", "line", "verdict"]
 _BARS = " ▁▂▃▄▅▆▇█"
 _SYMBOL = {Unit.METRE: "m", Unit.CELSIUS: "°C", Unit.SECOND: "s", Unit.DECIBEL: "dB", Unit.VOLT: "V"}
 _SHOWN = 4
+WIDE = 60  # columns; a phone has about 40
 WORDS = {
     "readings": {"ja": "計測値", "en": "readings"},
     "queue": {"ja": "送信待ち", "en": "queue"},
@@ -76,11 +77,10 @@ def line(scene: Scene) -> str:
 
 
 def _head(scene: Scene, width: int) -> RenderableType:
-    room = max(10, min(40, width - 30))
+    room = max(4, min(40, width - 34))
     done = int(room * min(1.0, scene.elapsed_s / max(scene.total_s, 1)))
     bar = "━" * done + "╌" * (room - done)
     head = Text.assemble(
-        ("edgeagent ", "bold"),
         f"{scene.elapsed_s:3.0f}/{scene.total_s:.0f}s {bar} ",
         (_w("cut", scene), "bold red") if scene.cut else (_w("up", scene), "green"),
     )
@@ -114,13 +114,14 @@ def _queue(scene: Scene, width: int) -> RenderableType:
 
 
 def _city(scene: Scene, width: int) -> RenderableType:
-    table = Table(box=None, expand=True, padding=(0, 1), show_header=width >= 60)  # noqa: PLR2004  columns
+    table = Table(box=None, expand=True, padding=(0, 1), show_header=width >= WIDE)
     table.add_column(_w("entity", scene), no_wrap=True, overflow="ellipsis", ratio=3)
     table.add_column(_w("newest", scene), ratio=4)
     table.add_column(_w("age", scene), justify="right", no_wrap=True)
     table.add_column(_w("instances", scene), justify="right", no_wrap=True)
     for one in scene.city:
-        table.add_row(one.entity, one.shown, f"{one.age_s:.0f}s", str(one.instances))
+        name = one.entity if width >= WIDE else one.entity.split()[-1]
+        table.add_row(name, one.shown, f"{one.age_s:.0f}s", str(one.instances))
     if not scene.city:
         table.add_row(_w("nothing", scene), "", "", "")
     return Panel(table, title=_w("city", scene), title_align="left", border_style="green")
@@ -133,9 +134,9 @@ def _telling(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:
 
 def _quantity(name: str, value: Quantity) -> str:
     if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
-        return f"{name} ({value.quality.value})"
+        return f"{name}\u00a0({value.quality.value})"  # a line breaks between quantities, not inside one
     shown = f"{value.value:.2f}" if isinstance(value.value, float) else str(value.value)
-    return f"{name} {shown}{_SYMBOL.get(value.unit, '')}"
+    return f"{name}\u00a0{shown}{_SYMBOL.get(value.unit, '')}"
 
 
 def _w(word: str, scene: Scene) -> str:
