@@ -97,6 +97,12 @@ class VirtualBluez:
             self._remove(gone)
         self._remove(path)
 
+    def power(self, name: str, *, on: bool) -> None:
+        """Switch an adapter on or off, as rfkill does."""
+        path = f"/org/bluez/{name}"
+        self._power(path, on=on)
+        self._show_discovering(path)
+
     def discovering(self, name: str = "hci0") -> bool:
         """Whether some client is scanning on the adapter."""
         return bool(self._sessions.get(f"/org/bluez/{name}"))
@@ -169,7 +175,6 @@ class VirtualBluez:
         if adapter is None:
             return Message.new_error(message, f"{_BUS}.Error.UnknownObject", f"no object {path}")
         sender = message.sender or ""
-        sessions = self._sessions.setdefault(path, set())
         if member == "Set" and message.body[1] == "Powered":
             self._power(path, on=message.body[2].value)
         elif member == "SetDiscoveryFilter":
@@ -178,20 +183,20 @@ class VirtualBluez:
         elif member == "StartDiscovery":
             if not adapter["Powered"].value:
                 return Message.new_error(message, "org.bluez.Error.NotReady", "Resource Not Ready")
-            if sender in sessions:
+            if sender in self._sessions.get(path, ()):
                 return Message.new_error(message, "org.bluez.Error.InProgress", "Operation already in progress")
-            sessions.add(sender)
+            self._sessions.setdefault(path, set()).add(sender)
         elif member == "StopDiscovery":
-            if sender not in sessions:
+            if sender not in self._sessions.get(path, ()):
                 return Message.new_error(message, "org.bluez.Error.Failed", "No discovery started")
-            sessions.remove(sender)
+            self._sessions[path].remove(sender)
         self._show_discovering(path)
         return Message.new_method_return(message)
 
     def _power(self, path: str, *, on: bool) -> None:
         self._objects[path][_ADAPTER]["Powered"] = Variant("b", on)
         if not on:
-            self._sessions[path].clear()
+            self._sessions.pop(path, None)
         self._signal(path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", [_ADAPTER, {"Powered": Variant("b", on)}, []])
 
     def _forget(self, name: str) -> None:
@@ -220,7 +225,8 @@ class VirtualBluez:
     def _signal(self, path: str, interface: str, member: str, signature: str, body: Sequence[object]) -> None:
         if self._bus is not None:
             self._unsettled += 1
-            self._bus.send(Message.new_signal(path, interface, member, signature, list(body)))
+            sent = self._bus.send(Message.new_signal(path, interface, member, signature, list(body)))
+            sent.add_done_callback(_forgive)
 
     async def _settle(self) -> None:
         # dbus-fast's writer takes a full socket for a dead bus.  The bus daemon reads in order, so
@@ -231,6 +237,12 @@ class VirtualBluez:
 
 
 _ANSWERED = frozenset((_OBJECTS, _PROPERTIES, _ADAPTER))
+
+
+def _forgive(sent: asyncio.Future[None]) -> None:
+    """A signal into a bus that has ended is lost, as it should be."""
+    if not sent.cancelled():
+        sent.exception()
 
 
 def _new_device(address: str, adapter: str) -> Properties:

@@ -8,11 +8,13 @@ import uuid
 import pytest
 
 from edgeagent.clock import SystemClock
+from edgeagent.config import decode as decode_section
 from edgeagent.errors import SourceUnavailable
+from edgeagent.messages import catalogue
 from edgeagent.reading import Kind
-from edgeagent.simulate.bluez import VirtualBluez
-from edgeagent.simulate.private_bus import ADDRESS_VARIABLE, private_bus
-from edgeagent.simulate.tags import ibeacon
+from edgeagent.simulate.bluez import HANG, VirtualBluez
+from edgeagent.simulate.private_bus import ADDRESS_VARIABLE, bluetoothd, private_bus
+from edgeagent.simulate.tags import crowd, ibeacon
 from edgeagent.sources.ble_tags import BleTags, BleTagsConfig, Patience, TagConfig
 from edgeagent.wire.beacons import APPLE, BTHOME
 from tests.fakes import Collector, surroundings
@@ -24,7 +26,9 @@ BEACON = f"ibeacon:{CITY}:1:7"
 BEACON_MAC, BUTTON_MAC, STRANGER = "C0:DE:00:00:00:07", "C0:DE:00:00:00:08", "C1:5A:11:22:33:44"
 BUTTON = f"bthome:{BUTTON_MAC}"
 FRAME = {APPLE: ibeacon(CITY, 1, 7)}
-IMPATIENT = Patience(start_s=1.0, stop_s=0.5, retry_s=0.05, check_s=0.02)
+FRAME_OF_NOBODY = {APPLE: ibeacon(CITY, 1, 8)}
+IMPATIENT = Patience(start_s=10.0, stop_s=0.5, retry_s=0.05, check_s=0.02)
+HURRIED = Patience(start_s=0.7, stop_s=0.5, retry_s=0.05, check_s=0.02)
 
 
 def config(**more):
@@ -121,3 +125,264 @@ async def test_who_is_not_on_the_list_leaves_no_trace(tmp_path, bluez, caplog):
     assert len({r.entity for r in sightings(emit)}) == 1
     for secret in ("C1:5A", "C1_5A", "C0:DE", "C0_DE", "c0:de", str(CITY), CITY.hex):
         assert secret not in told
+
+
+async def failure_of(tmp_path, emit=None, patience=IMPATIENT, **more):
+    """The error that ends `run`."""
+    source = BleTags(config(**more), surroundings(tmp_path, SystemClock()), patience=patience)
+    emit = emit or Collector()
+    with pytest.raises(SourceUnavailable) as caught:
+        async with asyncio.timeout(20):
+            await source.run(emit)
+    assert listening(emit)[-1] is False
+    return caught.value
+
+
+@needs_bus
+async def test_bluetoothd_killed_and_restarted_is_heard_again(tmp_path, bus):
+    """kill -9 is silent death for a bleak scanner; ours ends at once, and `run` again hears again."""
+    walk, emit = crowd(1, seconds=120), Collector()
+    settings = {"tags": tuple(TagConfig(id=tag) for tag in walk.allow_list)}
+    walking = ("--people", "1", "--seconds", "120")
+    async with bluetoothd(bus, *walking) as daemon:
+        async with running(tmp_path, emit, **settings) as task:
+            await until(lambda: sightings(emit))
+            daemon.kill()
+            await until(task.done)
+            assert task.exception().code == "tags.lost"
+    assert listening(emit) == [True, False]
+    assert (await failure_of(tmp_path, **settings)).code == "tags.no-bluetoothd"
+    heard = len(sightings(emit))
+    async with bluetoothd(bus, *walking):
+        async with running(tmp_path, emit, **settings):
+            await until(lambda: len(sightings(emit)) > heard + 1)
+    assert len({reading.entity for reading in sightings(emit)}) == 1
+
+
+@needs_bus
+async def test_one_listener_outlives_several_daemons(tmp_path, bus):
+    """The same object is run again, as the supervisor does; bleak's cached adapters do not matter."""
+    emit = Collector()
+    source = BleTags(config(adapter=ADAPTER), surroundings(tmp_path, SystemClock()), patience=IMPATIENT)
+    for number in range(3):  # the adapter comes back under another number each time
+        daemon = VirtualBluez()
+        await daemon.start()
+        daemon.add_adapter(f"hci{number}", ADAPTER)
+        heard = len(sightings(emit))
+        task = asyncio.create_task(source.run(emit))
+        async with on_air(repeat(daemon, manufacturer_data=FRAME, adapter=f"hci{number}")):
+            await until(lambda more=heard + 2: len(sightings(emit)) >= more)
+            await daemon.stop()
+            await until(task.done)
+        assert task.exception().code == "tags.lost"
+    assert listening(emit) == [True, False] * 3
+
+
+@needs_bus
+async def test_the_configured_adapter_is_used_whatever_its_number(tmp_path, bluez):
+    bluez.add_adapter("hci7", "00:1A:7D:DA:71:13")
+    emit = Collector()
+    async with running(tmp_path, emit, adapter="00:1a:7d:da:71:13"):
+        await until(lambda: bluez.discovering("hci7"))
+        assert not bluez.discovering("hci0")
+
+
+@needs_bus
+async def test_no_adapter_the_wrong_adapter_and_one_without_power(tmp_path, bluez):
+    missing = await failure_of(tmp_path, adapter="00:1A:7D:DA:71:13")
+    assert (missing.code, missing.facts["present"]) == ("tags.adapter-missing", ADAPTER)
+    bluez.remove_adapter("hci0")
+    assert (await failure_of(tmp_path)).code == "tags.no-adapter"
+    bluez.add_adapter("hci0", ADAPTER, powered=False)
+    assert (await failure_of(tmp_path)).code == "tags.powered-off"
+
+
+@needs_bus
+async def test_an_adapter_pulled_out_or_switched_off_under_the_scan_is_noticed(tmp_path, bluez):
+    for end in ("remove", "power"):
+        emit = Collector()
+        async with running(tmp_path, emit) as task:
+            await until(lambda emit=emit: listening(emit) == [True])
+            bluez.remove_adapter("hci0") if end == "remove" else bluez.power("hci0", on=False)
+            await until(task.done)
+            assert task.exception().code == "tags.lost"
+        bluez.add_adapter("hci0", ADAPTER)
+
+
+@needs_bus
+async def test_in_progress_is_waited_out(tmp_path, bluez):
+    bluez.script("StartDiscovery", "org.bluez.Error.InProgress", "org.bluez.Error.NotReady")
+    emit = Collector()
+    async with running(tmp_path, emit), on_air(repeat(bluez)):
+        await until(lambda: sightings(emit))
+    assert [error.code for _, error in emit.problems] == ["tags.busy", "tags.not-ready"]
+    assert listening(emit) == [True]
+
+
+@needs_bus
+async def test_in_progress_for_good_switches_the_adapter_off_and_on_once_then_gives_up(tmp_path, bluez):
+    bluez.script("StartDiscovery", *["org.bluez.Error.InProgress"] * 4)
+    emit = Collector()
+    assert (await failure_of(tmp_path, emit)).code == "tags.busy"
+    assert [member for _, member in bluez.calls].count("Set") == 2  # off, on
+    assert len(emit.problems) == 3
+    async with running(tmp_path, emit), on_air(repeat(bluez)):
+        await until(lambda: sightings(emit))
+
+
+@needs_bus
+@pytest.mark.parametrize("call", ["GetManagedObjects", "SetDiscoveryFilter", "StartDiscovery"])
+async def test_a_call_that_is_never_answered_has_a_deadline(tmp_path, bluez, call):
+    bluez.script(call, HANG)
+    error = await failure_of(tmp_path, patience=HURRIED)
+    assert error.code == "tags.hung" and error.facts["seconds"] == HURRIED.start_s
+    emit = Collector()
+    async with running(tmp_path, emit), on_air(repeat(bluez)):
+        await until(lambda: sightings(emit))
+
+
+@needs_bus
+async def test_a_stop_that_hangs_does_not_hold_the_end_up(tmp_path, bluez):
+    bluez.script("StopDiscovery", HANG)
+    async with asyncio.timeout(10):
+        async with running(tmp_path, Collector()):
+            await until(bluez.discovering)
+
+
+@needs_bus
+@pytest.mark.parametrize(("name", "code"), [("AccessDenied", "tags.denied"), ("Failed", "tags.scan-failed")])
+async def test_other_refusals_keep_their_reason(tmp_path, bluez, name, code):
+    scripted = f"org.freedesktop.DBus.Error.{name}" if name == "AccessDenied" else f"org.bluez.Error.{name}"
+    bluez.script("StartDiscovery", scripted)
+    error = await failure_of(tmp_path)
+    assert error.code == code and scripted in error.facts["why"]
+
+
+async def test_without_a_bus_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv(ADDRESS_VARIABLE, f"unix:path={tmp_path}/nothing-here")
+    assert (await failure_of(tmp_path)).code == "tags.no-bus"
+
+
+@needs_bus
+async def test_the_bus_dying_is_noticed(tmp_path, monkeypatch):
+    emit = Collector()
+    async with contextlib.AsyncExitStack() as stack:
+        monkeypatch.setenv(ADDRESS_VARIABLE, await stack.enter_async_context(private_bus()))
+        daemon = VirtualBluez()
+        await daemon.start()
+        daemon.add_adapter("hci0", ADAPTER)
+        task = asyncio.create_task(
+            BleTags(config(), surroundings(tmp_path, SystemClock()), patience=IMPATIENT).run(emit)
+        )
+        await until(lambda: listening(emit) == [True])
+    await until(task.done)
+    assert task.exception().code == "tags.lost"
+
+
+@needs_bus
+@pytest.mark.parametrize("rssi_step_db", [0, 8])
+async def test_a_tag_that_stands_still_goes_on_being_heard(tmp_path, bus, rssi_step_db):
+    """Newer BlueZ signals RSSI only when it changes by 8 dB; the filter asks for repeated data."""
+    daemon = VirtualBluez(rssi_step_db=rssi_step_db)
+    await daemon.start()
+    daemon.add_adapter("hci0", ADAPTER)
+    emit = Collector()
+    async with running(tmp_path, emit), on_air(repeat(daemon)):
+        await until(lambda: len(sightings(emit)) >= 5)
+    await daemon.stop()
+
+
+@needs_bus
+async def test_silence_gets_fresh_scanners_and_then_counts_as_deaf(tmp_path, bluez):
+    emit = Collector()
+    async with running(tmp_path, emit, silence_s=0.1):
+        await until(lambda: listening(emit) == [True, False])
+        assert [error.code for _, error in emit.problems] == ["tags.silent"] * 3
+        starts = [member for _, member in bluez.calls].count("StartDiscovery")
+        assert starts >= 3
+        async with on_air(repeat(bluez, STRANGER, manufacturer_data=FRAME_OF_NOBODY)):  # anybody proves that we hear
+            await until(lambda: listening(emit) == [True, False, True])
+    assert sightings(emit) == []
+
+
+@needs_bus
+async def test_a_scanner_that_falls_silent_is_deaf_until_the_next_one(tmp_path, bluez):
+    emit = Collector()
+    async with running(tmp_path, emit, silence_s=0.3):
+        async with on_air(repeat(bluez)):
+            await until(lambda: len(sightings(emit)) > 2)
+        await until(lambda: listening(emit)[:3] == [True, False, True])
+    assert emit.problems[0][1].facts["seconds"] == 0
+
+
+@needs_bus
+async def test_a_press_is_told_once_and_not_again_from_the_cache_of_bluez(tmp_path, bluez):
+    emit, press = Collector(), {BTHOME: bytes.fromhex("400007 015f 3a01".replace(" ", ""))}
+
+    def presses():
+        return [r for r in sightings(emit) if r.quantities["sos"].value]
+
+    async with running(tmp_path, emit, every_s=60):
+        await until(bluez.discovering)
+        async with on_air(repeat(bluez, BUTTON_MAC, service_data=press)):
+            await until(presses)
+            await asyncio.sleep(0.3)
+        async with on_air(repeat(bluez, BUTTON_MAC, manufacturer_data={0x0059: b"x"})):
+            await asyncio.sleep(0.3)
+    assert len(presses()) == 1 and presses()[0].facts["alias"] == "T-008"
+    assert presses()[0].quantities["battery"].value == 0.95
+    async with running(tmp_path, emit):  # a new process: BlueZ still shows the press with every frame
+        async with on_air(repeat(bluez, BUTTON_MAC, manufacturer_data={0x0059: b"x"})):
+            await until(lambda: len(sightings(emit)) > 4)
+            assert len(presses()) == 1
+            await bluez.advertise(BUTTON_MAC, -60, service_data={BTHOME: bytes.fromhex("4000083a01")})
+            await until(lambda: len(presses()) == 2)
+
+
+@needs_bus
+async def test_five_hundred_strangers_leave_nothing_behind(tmp_path, bluez):
+    emit = Collector()
+    source = BleTags(config(), surroundings(tmp_path, SystemClock()), patience=IMPATIENT)
+    task = asyncio.create_task(source.run(emit))
+    await until(bluez.discovering)
+    for number in range(500):
+        await bluez.advertise(
+            f"C1:5A:00:00:{number // 256:02X}:{number % 256:02X}", -70, manufacturer_data=FRAME_OF_NOBODY
+        )
+    await bluez.advertise(BEACON_MAC, -60, manufacturer_data=FRAME)
+    await until(lambda: sightings(emit))
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert len(sightings(emit)) == 1 and set(source._tags._tags) == {BEACON, BUTTON.lower()}
+
+
+async def test_a_bug_in_the_callback_restarts_the_source_and_does_not_raise_into_bleak(tmp_path):
+    source = BleTags(config(), surroundings(tmp_path, SystemClock()), patience=IMPATIENT)
+    source._on_advertisement(None, None)
+    assert isinstance(source._fault, AttributeError) and source._wake.is_set()
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "code"),
+    [
+        ({"adapter": "hci0"}, "s.adapter", "tags.adapter-by-number"),
+        ({"adapter": "B8:27:EB"}, "s.adapter", "tags.bad-adapter"),
+        ({"tags": []}, "s.tags", "tags.no-tags"),
+        ({"tags": [{"id": BEACON}, {"id": "AirTag"}]}, "s.tags[1].id", "tags.bad-tag"),
+        (
+            {"tags": [{"id": BEACON}, {"id": BEACON.upper().replace("IBEACON", "iBeacon")}]},
+            "s.tags[1].id",
+            "tags.same-tag",
+        ),
+        ({"key": "../key"}, "s.key", "tags.bad-key-name"),
+        ({"every_s": 0}, "s.every_s", "tags.bad-interval"),
+        ({"silence_s": 1e6}, "s.silence_s", "tags.bad-interval"),
+    ],
+)
+def test_config_mistakes_have_a_path_and_a_text_in_both_languages(more, path, code):
+    section = {"id": "square", "driver": "ble-tags", "tags": [{"id": BEACON}], **more}
+    made, (problem,) = decode_section(BleTagsConfig, section, "s")
+    assert made is None and (problem.facts["path"], problem.code) == (path, code)
+    area, _, name = code.partition(".")
+    assert name in catalogue(area, "ja") and name in catalogue(area, "en")
