@@ -27,6 +27,10 @@ ALSO = {
     "sources/video.py": "vision cv2 numpy",
     "sources/detector.py": "vision shipped cv2 numpy onnxruntime",
     "sources/count_eval.py": "vision shipped cv2 numpy onnxruntime",
+    "simulate/road.py": "cv2 numpy",
+    "simulate/road_scene.py": "cv2 numpy",
+    "simulate/road_traffic.py": "numpy",
+    "simulate/road_vehicles.py": "numpy",
     "uplinks/ngsi_http.py": "ngsi urllib3",
     "uplinks/iota_mqtt.py": "ngsi paho",
 }
