@@ -65,7 +65,7 @@ class Scene:
 
 def draw(scene: Scene, width: int) -> RenderableType:
     """The whole picture, `width` columns wide; stacked, so that it also fits a phone."""
-    return Group(_head(scene, width), _readings(scene), _queue(scene, width), _city(scene, width))
+    return Group(_head(scene, width), _readings(scene, width), _queue(scene, width), _city(scene, width))
 
 
 def line(scene: Scene) -> str:
@@ -88,14 +88,16 @@ def _head(scene: Scene, width: int) -> RenderableType:
     return Group(head, note)
 
 
-def _readings(scene: Scene) -> RenderableType:
+def _readings(scene: Scene, width: int) -> RenderableType:
     table = Table(box=None, expand=True, padding=(0, 1), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
     table.add_column(justify="right", no_wrap=True)
     for one in scene.status.sources if scene.status else ():
         mark = "✓" if one.age_s is not None else "…"
-        shown = "  ".join(_quantity(n, q) for n, q in _telling(one.last)) or _w("nothing", scene)
+        shown = ("  " if width >= WIDE else "\n").join(_quantity(n, q) for n, q in _telling(one.last)) or _w(
+            "nothing", scene
+        )
         if one.problems:
             shown += f"  ! {sum(one.problems.values())}"
         table.add_row(f"{mark} {one.name or one.id}", shown, "" if one.age_s is None else f"{one.age_s:.0f}s")
@@ -134,9 +136,9 @@ def _telling(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:
 
 def _quantity(name: str, value: Quantity) -> str:
     if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
-        return f"{name}\u00a0({value.quality.value})"  # a line breaks between quantities, not inside one
+        return f"{name} ({value.quality.value})"
     shown = f"{value.value:.2f}" if isinstance(value.value, float) else str(value.value)
-    return f"{name}\u00a0{shown}{_SYMBOL.get(value.unit, '')}"
+    return f"{name} {shown}{_SYMBOL.get(value.unit, '')}"
 
 
 def _w(word: str, scene: Scene) -> str:

@@ -57,7 +57,7 @@ def shown(thing, width):
     console = Console(width=width, record=True, force_terminal=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     try:
         console.print(thing)
-        return console.export_text().replace("\u00a0", " ")
+        return console.export_text()
     finally:
         console.file.close()
 
