@@ -1,0 +1,287 @@
+"""The daemon's end of a camera worker: starts it, hears it, kills it when it falls silent.
+
+Frames, OpenCV and onnxruntime live in the worker process (`camera_worker`); here arrive running
+totals, once a second, and leave readings, once a window.  A camera that hangs can only take its
+worker with it.  May import: reading errors clock backoff ports tables shipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgeagent import shipped
+from edgeagent.errors import ConfigError, SourceUnavailable
+from edgeagent.ports import Emit, SourceConfig, Surroundings
+from edgeagent.sources.camera_messages import (
+    End,
+    Failure,
+    FromWorker,
+    Hello,
+    LineSpec,
+    Start,
+    Tally,
+    without_password,
+)
+from edgeagent.sources.traffic_windows import Windows
+
+__all__ = ["LineConfig", "TrafficCamera", "TrafficCameraConfig"]
+
+_START_S = 60.0  # a Pi needs 10 s to load libraries and model, an SD card that is busy several times that
+_LEAVE_S = 1.0
+_LAST_WINDOW_S = 1.0
+_COMPASS = {"down": (0.0, 1.0), "up": (0.0, -1.0), "left": (-1.0, 0.0), "right": (1.0, 0.0)}
+_LEAST_TURN = 0.05  # sine of 3 degrees
+_WORKER = "edgeagent.sources.camera_worker"
+
+
+class LineConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
+    """One counting line.
+
+    Attributes:
+        id: its name; further lines are entities of their own, `<source id>:<line id>`.
+        start, end: `from` and `to`: [x, y] in pixels of the camera picture, y down.
+        forward: which way a vehicle drives in the picture when it counts as forward.
+    """
+
+    id: str
+    start: tuple[float, float]
+    end: tuple[float, float]
+    forward: Literal["down", "up", "left", "right"] = "down"
+
+    def problems(self) -> Iterable[ConfigError]:
+        """A line needs a length and two sides, one of them forward."""
+        dx, dy = self.end[0] - self.start[0], self.end[1] - self.start[1]
+        length = math.hypot(dx, dy)
+        east, south = _COMPASS[self.forward]
+        if length < 2:  # noqa: PLR2004  pixels
+            yield ConfigError("camera.line-short", path="to", line=self.id)
+        elif abs(dx * south - dy * east) / length < _LEAST_TURN:
+            yield ConfigError("camera.line-forward", path="forward", line=self.id, forward=self.forward)
+        if not self.id or any(letter in self.id for letter in " :/<>\"'=;()"):
+            yield ConfigError("camera.line-id", path="id", got=self.id)
+
+
+class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
+    """`driver = "traffic-camera"`.
+
+    Attributes:
+        camera: `rtsp://…`, `http://…` (MJPEG), `/dev/v4l/by-id/…`, or a video file.
+        lines: counting lines; the first is the source's own entity.
+        model: a name from `models/`, or a path to an .onnx file with its card beside it.
+        window_s: seconds per reading.
+        max_fps: looks per second at most.
+        deadline_s: seconds of silence (no picture, no word) after which the worker is replaced.
+    """
+
+    camera: str
+    lines: tuple[LineConfig, ...]
+    model: str = "vehicles"
+    window_s: float = 60.0
+    max_fps: float = 10.0
+    deadline_s: float = 15.0
+
+    def problems(self) -> Iterable[ConfigError]:
+        """Checks that types cannot express."""
+        if not self.lines:
+            yield ConfigError("camera.no-lines", path="lines")
+        ids = [line.id for line in self.lines]
+        for index, one in enumerate(ids):
+            if one in ids[:index]:
+                yield ConfigError("config.duplicate-id", path=f"lines[{index}].id", id=one)
+        for name, value, least, most in (
+            ("window_s", self.window_s, 1, 3600),
+            ("max_fps", self.max_fps, 0.5, 30),
+            ("deadline_s", self.deadline_s, 2, 300),
+        ):
+            if not least <= value <= most:
+                yield ConfigError("camera.out-of-range", path=name, got=value, least=least, most=most)
+
+    @property
+    def model_file(self) -> Path:
+        """The .onnx file that `model` means."""
+        path = Path(self.model)
+        return path if path.suffix == ".onnx" else shipped.models() / f"{self.model}.onnx"
+
+
+class TrafficCamera:
+    """One camera."""
+
+    Config = TrafficCameraConfig
+    rules = ()
+
+    def __init__(self, config: TrafficCameraConfig, around: Surroundings) -> None:
+        self._config = config
+        self._clock = around.clock
+        self._windows: Windows | None = None
+        self._ended = False
+
+    @staticmethod
+    def group(config: TrafficCameraConfig) -> Hashable:
+        """Every camera runs by itself."""
+        return config.id
+
+    @classmethod
+    def make(cls, configs: Sequence[TrafficCameraConfig], around: Surroundings) -> TrafficCamera:
+        """The camera of one section."""
+        return cls(configs[0], around)
+
+    async def run(self, emit: Emit) -> None:
+        """Emit a reading per line and window until cancelled; a file's end is waited at for ever.
+
+        Raises:
+            SourceUnavailable: camera, model or worker failed.  Windows go on across restarts:
+                the time without a worker is missing from their coverage.
+        """
+        config = self._config
+        if self._windows is None:
+            lines = [line.id for line in config.lines]
+            self._windows = Windows(config.id, lines, round(config.window_s * 1000), self._clock.now())
+        windows = self._windows
+        await emit(*windows.due(self._clock.now()))
+        if not self._ended:
+            worker = await _Process.start(_start(config))
+            try:
+                await self._hear(worker, windows, emit)
+            except asyncio.CancelledError:
+                # The daemon stops: what was counted since the last window is handed over, not lost.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_WINDOW_S):
+                        await emit(*windows.rest(self._clock.now()))
+                raise
+            finally:
+                await worker.stop()
+        await asyncio.Event().wait()
+
+    async def _hear(self, worker: _Process, windows: Windows, emit: Emit) -> None:
+        """Until the file ends."""
+        limit_s = _START_S
+        heard_s = self._clock.mono()
+        while True:
+            quiet_s = self._clock.mono() - heard_s
+            if quiet_s > limit_s:
+                raise self._trouble("camera.silent", silent_s=round(quiet_s), deadline_s=limit_s)
+            message = await worker.next(min(windows.wait_s(self._clock.now()), limit_s - quiet_s + 0.05, 1.0) + 0.01)
+            match message:
+                case Hello():
+                    windows.greet(message)
+                    limit_s = self._config.deadline_s
+                case Tally():
+                    windows.take(message)
+                case Failure(fatal=False):
+                    emit.problem(self._config.id, SourceUnavailable(message.code, **message.facts))
+                case Failure():
+                    raise SourceUnavailable(message.code, **message.facts)
+                case End():
+                    self._ended = True
+                    await emit(*windows.due(self._clock.now()), *windows.rest(self._clock.now()))
+                    return
+            if message is not None:
+                heard_s = self._clock.mono()
+            elif worker.gone:
+                raise self._trouble("camera.worker-died", status=worker.status, last=worker.last_words)
+            await emit(*windows.due(self._clock.now()))
+
+    def _trouble(self, code: str, **facts: object) -> SourceUnavailable:
+        return SourceUnavailable(code, camera=without_password(self._config.camera), **facts)
+
+
+def _start(config: TrafficCameraConfig) -> Start:
+    lines = tuple(LineSpec(id=line.id, start=line.start, end=line.end, forward=line.forward) for line in config.lines)
+    return Start(
+        camera=config.camera,
+        model=str(config.model_file),
+        lines=lines,
+        max_fps=config.max_fps,
+        # The worker is to notice a silent camera itself, with a better word for it, before it is killed.
+        deadline_s=config.deadline_s * 0.8,
+    )
+
+
+class _Process:
+    """A running worker and its pipes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin and process.stdout and process.stderr
+        self._process = process
+        self._stdin, self._stdout = process.stdin, process.stdout
+        self._decoder: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
+        self._words = asyncio.create_task(_last_line(process.stderr))
+        self.last_words = ""
+        self.gone = False
+
+    @classmethod
+    async def start(cls, start: Start) -> _Process:
+        """Start a worker and tell it what to do."""
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", _WORKER, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()
+            )
+        except OSError as error:
+            raise SourceUnavailable("camera.no-worker", why=error.strerror or str(error)) from error
+        worker = cls(process)
+        worker._stdin.write(msgspec.json.encode(start) + b"\n")
+        return worker
+
+    @property
+    def status(self) -> str:
+        """How it ended, for a message: exit status, or the signal's number negated."""
+        return str(self._process.returncode)
+
+    async def next(self, wait_s: float) -> FromWorker | None:
+        """The next message, or None after `wait_s` or when the worker is gone."""
+        try:
+            async with asyncio.timeout(wait_s):
+                line = await self._stdout.readline()
+        except TimeoutError:
+            return None
+        except ValueError:  # asyncio's answer to a line without an end
+            line = b"?"
+        if not line.endswith(b"\n"):
+            await self._bury()
+            return None
+        try:
+            return self._decoder.decode(line)
+        except msgspec.DecodeError as error:
+            raise SourceUnavailable("camera.worker-garbled", why=str(error)) from error
+
+    async def stop(self) -> None:
+        """Close its stdin, which it obeys; kill it when it does not (it may be stopped or hang)."""
+        self._stdin.close()
+        await self._bury()
+
+    async def _bury(self) -> None:
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        self.last_words = without_password(await self._words)
+        self.gone = True
+
+
+async def _last_line(stream: asyncio.StreamReader) -> str:
+    """Read a worker's stderr to its end, so that it never blocks, and remember the last line."""
+    last = b""
+    while chunk := await stream.read(4096):
+        last = (last + chunk)[-2000:]
+    lines = last.decode(errors="replace").strip().splitlines()
+    return lines[-1][-200:] if lines else ""
+
+
+def _environment() -> dict[str, str]:
+    """What the worker inherits: this package, and no threads it did not ask for."""
+    here = str(Path(__file__).parents[2])
+    path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

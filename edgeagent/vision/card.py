@@ -1,0 +1,118 @@
+"""A model's card: what the picture must look like, what the numbers mean.
+
+`vehicles.onnx` has `vehicles.toml` beside it.  Sections that only people read (`[model]` beyond
+name and sha256, `[scores]`, `[speed]`) are not looked at here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from edgeagent.errors import ConfigError
+
+__all__ = ["VEHICLES", "Card", "InputCard", "ModelCard", "OutputCard", "ThresholdCard", "read_card"]
+
+VEHICLES = ("car", "bus", "truck", "motorcycle", "bicycle")
+"""Classes that are counted, in the order they are reported.  A person is not a vehicle."""
+
+_STRIDE = 32
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """`[model]`: the name people use, and the hash that ties the card to one file."""
+
+    name: str
+    sha256: str
+
+
+class InputCard(msgspec.Struct, frozen=True, kw_only=True):
+    """`[input]`: float32 (1, 3, height, width), 0..255.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        colour: channel order.
+        fit: where the scaled picture lies in the input; the rest is `pad`.
+        pad: grey value of the rest.
+    """
+
+    width: int
+    height: int
+    colour: Literal["bgr", "rgb"] = "bgr"
+    fit: Literal["letterbox-centre", "letterbox-topleft"] = "letterbox-centre"
+    pad: int = 114
+
+
+class OutputCard(msgspec.Struct, frozen=True, kw_only=True):
+    """`[output]`: which decoder understands the numbers."""
+
+    decoder: Literal["yolox", "boxes-scores"]
+
+
+class ThresholdCard(msgspec.Struct, frozen=True, kw_only=True):
+    """`[threshold]`.
+
+    Attributes:
+        score: a box at or above this may begin a track.
+        low: a box at or above this may continue one; a quarter of `score` unless said.
+    """
+
+    score: float
+    low: float | None = None
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a card that a detector needs.
+
+    Attributes:
+        classes: class name by column of the model's scores; columns not named are not looked at.
+    """
+
+    model: ModelCard
+    input: InputCard
+    output: OutputCard
+    classes: dict[int, str]
+    threshold: ThresholdCard
+
+    @property
+    def low(self) -> float:
+        """Lowest score that is still a hint of a vehicle."""
+        return self.threshold.score / 4 if self.threshold.low is None else self.threshold.low
+
+    @property
+    def vehicles(self) -> tuple[str, ...]:
+        """Vehicle classes this model can name, in reporting order."""
+        return tuple(name for name in VEHICLES if name in self.classes.values())
+
+
+def read_card(data: Mapping[str, object], *, file: str) -> Card:
+    """Check a parsed card.
+
+    Args:
+        data: the parsed TOML.
+        file: where it came from, for the message.
+
+    Raises:
+        ConfigError: `camera.card-wrong`, with the reason.
+    """
+    try:
+        card = msgspec.convert(data, Card, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError("camera.card-wrong", file=file, why=str(error)) from error
+    why = ""
+    if not (0 < card.input.width <= 4096 and 0 < card.input.height <= 4096):  # noqa: PLR2004  no camera model is larger
+        why = "input.width and input.height must be 1..4096"
+    elif card.output.decoder == "yolox" and (card.input.width % _STRIDE or card.input.height % _STRIDE):
+        why = "a yolox input must be a multiple of 32 in width and height"
+    elif not 0 <= card.low <= card.threshold.score <= 1:
+        why = "threshold must be 0 <= low <= score <= 1"
+    elif not card.vehicles:
+        why = f"classes names none of {', '.join(VEHICLES)}"
+    elif min(card.classes) < 0:
+        why = "classes must be numbered from 0"
+    if why:
+        raise ConfigError("camera.card-wrong", file=file, why=why)
+    return card
