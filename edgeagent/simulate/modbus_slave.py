@@ -40,6 +40,7 @@ FAULTS = (
     "noise-before",
     "echo",
     "duplicate",
+    "previous",
     "bytewise",
     "babble",
     "busy",
@@ -106,6 +107,7 @@ class ModbusSlave:
         self._late_s, self._latency_s = late_s, latency_s
         self._server = _listen() if tcp else None
         self._later: list[tuple[float, bytes]] = []
+        self._previous = b""
         self._stop = threading.Event()
         target = self._serve_tcp if tcp else self._serve_rtu
         self._thread = threading.Thread(target=target, name="modbus-slave", daemon=True)
@@ -154,7 +156,8 @@ class ModbusSlave:
                 continue
             heard += more
             while len(heard) >= _QUESTION_BYTES:
-                question, heard = heard[:_QUESTION_BYTES], heard[_QUESTION_BYTES:]
+                size = _QUESTION_BYTES if heard[1] in (3, 4) else len(heard)
+                question, heard = heard[:size], heard[size:]
                 if crc16(question) == 0:
                     self._answer_rtu(question)
                 else:
@@ -169,7 +172,10 @@ class ModbusSlave:
         pdu = self._pdu(unit, body, fault)
         frame = _with_crc(bytes((_other(unit) if fault == "wrong-unit" else unit,)) + pdu)
         after = time.monotonic() + (self._late_s if fault == "late" else self._latency_s)
+        if fault == "previous":  # the last answer once more, as if it had been stuck somewhere
+            self._later.append((time.monotonic(), self._previous))
         self._later += [(after + delay_s, data) for delay_s, data in _spoilt(fault, question, frame)]
+        self._previous = frame
         self._send_due(self.line.write)
 
     # --- TCP -----------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class _RtuFramer(FramerRTU):
         request = Request(message.dev_id, message.function_code, message.address, message.count)
         frame = encode(request)
         self.found = None
-        self._line.sent(request)
+        self._line.sent(request, self._clock.mono())
         return frame
 
     def handleFrame(  # noqa: N802  pymodbus' name
@@ -211,11 +211,9 @@ class RtuBus(Bus):
 
     async def ask(self, request: Request, timeout_s: float) -> Answer:
         """See `Bus.ask`; asks a unit twice that is not (or no longer) known to be in step."""
+        in_step = self._line.in_step(request.unit)
         answer = await self._ask_once(request, timeout_s)
-        if not self._line.in_step(request.unit):
-            self._line.agreed(request.unit)
-            answer = await self._ask_once(request, timeout_s)
-        return answer
+        return answer if in_step else await self._ask_once(request, timeout_s)
 
     def may_ask_at(self, unit: int) -> float:
         """See `Bus.may_ask_at`: silence on the line, and the unit's quarantine."""
@@ -236,6 +234,7 @@ class RtuBus(Bus):
         if found is None or self._line.contradicted:
             why = self._line.gave_up(self._clock.mono())
             raise FrameError(f"gauges.{why}", **self._facts(request), timeout_s=round(timeout_s, 2))
+        self._line.agreed(request.unit)
         if isinstance(found, Refusal):
             raise self._refused(request, found)
         return found

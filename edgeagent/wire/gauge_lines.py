@@ -31,6 +31,11 @@ class Lines:
         self._started = False
         self.dropped: Counter[str] = Counter()
 
+    @property
+    def pending(self) -> bytes:
+        """The line that has not ended yet; what a person is shown when none ever does."""
+        return bytes(self._rest)
+
     def restart(self) -> None:
         """The port was reopened: the next line is partial again."""
         self._rest.clear()

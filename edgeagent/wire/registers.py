@@ -19,11 +19,16 @@ TYPES = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "f32": 2}
 ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 _FORMATS = {"i16": ">h", "u32": ">I", "i32": ">i", "f32": ">f"}
 _MOST_REGISTERS = 125
+_NOT_ZERO = 1e-9  # floats nearer to 0 come from no instrument, but from words in the wrong order
 _DIGITS = 6  # a micrometre; hides the dust of binary fractions, not the measurement
 
 
 class Value(NamedTuple):
-    """A number in SI, or None and why: not-a-number, out-of-range, bad-status, or a sentinel's name."""
+    """A number in SI, or None and why.
+
+    Reasons: not-a-number, word-order, out-of-range, empty, bad-status, no-status, or a
+    sentinel's name.
+    """
 
     value: float | None
     reason: str = ""
@@ -122,7 +127,11 @@ def number(kind: str, order: str, words: Sequence[int], at: int = 0) -> float:
 
 def decode(register: Register, words: Sequence[int], at: int = 0) -> Value:
     """One register's words -> Value; says nothing about its status register."""
-    return register.scale.apply(number(register.kind, register.order, words, at))
+    raw = number(register.kind, register.order, words, at)
+    if register.kind == "f32" and raw and -_NOT_ZERO < raw < _NOT_ZERO:
+        # 2.345 with its words swapped is 1.3e-26; rounded, it would be a believable 0.000 m
+        return Value(None, "word-order")
+    return register.scale.apply(raw)
 
 
 def blocks(registers: Sequence[Register]) -> tuple[Block, ...]:

@@ -7,8 +7,9 @@ early answer to this one, so belief rests on five rules:
    correct CRC is an answer (or a five byte refusal with our unit and function).  Everything
    else, a leading 0x00, an echo of our own question, chatter, is passed over and counted.
 2. Silence before.  A question goes out only after the line was quiet for `gap_s`.
-3. Silence after.  An answer counts when the line stayed quiet for `gap_s` behind it; a second,
-   different answer in that time means that nobody knows which is which: both are dropped.
+3. Silence after.  An answer counts when the line stayed quiet for `gap_s` behind it, and longer
+   when it came much sooner than this unit's answers do; a second, different answer in that time
+   means that nobody knows which is which: both are dropped.
 4. Quarantine.  A unit that owes an answer is not asked again for `late_s`, so that the late
    answer meets no question.  Other units may be asked, their unit id tells them apart.
 5. Handshake.  The first answer of a unit after it owed one (or after the port was opened) only
@@ -33,6 +34,8 @@ _QUESTION_BYTES = 8
 _REFUSAL_BYTES = 5
 _LEAST_GAP_S = 0.02  # USB adapters deliver in 16 ms slices, so t3.5 alone cannot be seen
 _FAST_BAUD = 19200  # above it the specification fixes t3.5 to 1.75 ms
+_EARLY = 0.5  # of a unit's usual time; an answer that comes sooner may be an older one
+_SETTLE = 0.2  # weight of the newest answer in a unit's usual time
 _LATEST_S = 30.0  # a unit that lags more than this is not waited for, only never believed
 _REST_S = 0.1  # the bus after a timeout, so that a slow answer collides with nobody
 
@@ -184,7 +187,10 @@ class Line:
         self._heard_at = float("-inf")
         self._rest_until = float("-inf")
         self._asked: Request | None = None
+        self._asked_at = 0.0
         self._answer: Answer | Refusal | None = None
+        self._answer_s = 0.0
+        self._usual_s: dict[int, float] = {}
         self._owed: dict[int, tuple[Request, float, float]] = {}
         self._in_step: set[int] = set()
 
@@ -196,7 +202,13 @@ class Line:
 
     def quiet_at(self) -> float:
         """When the line will have been quiet for long enough, if nothing more is heard."""
-        return max(self._heard_at + self.gap_s, self._rest_until)
+        quiet = max(self._heard_at + self.gap_s, self._rest_until)
+        if self._answer is None or self._asked is None:
+            return quiet
+        usual_s = self._usual_s.get(self._asked.unit, 0.0)
+        if self._answer_s >= _EARLY * usual_s:
+            return quiet
+        return max(quiet, self._asked_at + 2 * usual_s + self.gap_s)
 
     def opened(self, at: float) -> None:
         """The port was (re)opened: what is in the air is unknown, nobody is in step."""
@@ -205,9 +217,9 @@ class Line:
         self._in_step.clear()
         self._rest_until = at + _REST_S
 
-    def sent(self, request: Request) -> None:
+    def sent(self, request: Request, at: float) -> None:
         """A question went out."""
-        self._asked, self._answer = request, None
+        self._asked, self._asked_at, self._answer = request, at, None
         self._heard.clear()
         self._owed.pop(request.unit, None)
         self.contradicted = False
@@ -229,6 +241,7 @@ class Line:
             del self._heard[:end]  # before it: noise or echo; behind it: judged by rule 3
             if self._answer is None:
                 self._answer = first = found
+                self._answer_s = at - self._asked_at
             elif found == self._answer:
                 self.dropped["duplicate"] += 1
             else:
@@ -241,8 +254,11 @@ class Line:
         return unit in self._in_step
 
     def agreed(self, unit: int) -> None:
-        """The unit answered and the line stayed quiet: it is in step."""
+        """The unit answered and the line stayed quiet: it is in step, and so fast."""
         self._in_step.add(unit)
+        usual_s = self._usual_s.get(unit, self._answer_s)
+        self._usual_s[unit] = usual_s + _SETTLE * (self._answer_s - usual_s)
+        self._asked, self._answer = None, None
 
     def gave_up(self, at: float) -> str:
         """Nothing believable came in time (or two things did); starts the quarantine.
