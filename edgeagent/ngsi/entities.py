@@ -26,7 +26,19 @@ from edgeagent.ngsi.terms import FACTS, PRINCIPAL, TYPES, attribute_name
 from edgeagent.ports import Site
 from edgeagent.reading import Kind, Quality, Quantity, Reading
 
-__all__ = ["Attribute", "Entity", "Form", "Value", "entity", "entity_id", "observations", "time_text"]
+__all__ = [
+    "Attribute",
+    "Entity",
+    "Form",
+    "Value",
+    "alert",
+    "entity",
+    "entity_id",
+    "observations",
+    "plain",
+    "time_text",
+    "verdict",
+]
 
 Value = float | int | str | bool | list[str]
 _LONGEST_ID = 256  # NGSIv2: field length of ids, types and names
@@ -144,7 +156,7 @@ def verdict(reading: Reading) -> tuple[str, str]:
     quality = found.quality if found is not None else Quality.MISSING
     if found is not None and isinstance(found.value, float) and not math.isfinite(found.value):
         quality = Quality.FAIL
-    return quality.value, reading.facts.get(f"reason:{name}", "none")
+    return quality.value, reading.facts.get(f"reason:{name}") or reading.facts.get("reason", "none")
 
 
 def entity(reading: Reading, site: Site) -> Entity:
@@ -189,11 +201,11 @@ def entity(reading: Reading, site: Site) -> Entity:
         made["controlledProperty"] = Attribute(["temperature", "power"])
         made["deviceCategory"] = Attribute(["network"])
     elif kind is Kind.ALERT:
-        made.update(_alert(reading, site, at))
+        made.update(alert(reading, site, at))
     return Entity(entity_id(type_, site.gateway, reading.entity), type_, at, made)
 
 
-def _alert(reading: Reading, site: Site, at: str) -> Iterator[tuple[str, Attribute]]:
+def alert(reading: Reading, site: Site, at: str) -> Iterator[tuple[str, Attribute]]:
     """What the Alert model wants beside the quantities."""
     about = _text(reading, "sub_category")
     category, sub_category, (ja, en) = _ALERTS.get(about, ("environment", "", (about, about)))

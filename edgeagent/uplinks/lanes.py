@@ -29,7 +29,7 @@ import msgspec
 from edgeagent.ports import Row
 from edgeagent.reading import Reading, TimeTrust
 
-__all__ = ["History", "Marks", "Plan", "compare", "in_order", "plan"]
+__all__ = ["History", "Marks", "Plan", "compare", "in_order", "plan", "replay"]
 
 History = Literal["temporal", "replay-ending-on-newest", "drop"]
 _MOST_MARKS = 4096  # tag pseudonyms change daily; the least recently written are forgotten
@@ -108,34 +108,41 @@ class Plan(msgspec.Struct, frozen=True):
     unsent: list[Row]
 
 
-def plan(rows: Sequence[Row], marks: Marks, history: History) -> Plan:
-    """Sort the rows of a batch into rounds, history and unsent."""
+def replay(rows: Sequence[Row], marks: Marks) -> list[list[Row]]:
+    """Rows by stream, each line oldest first and ending on the newest row that exists.
+
+    A line of late rows only ends with the mark itself, which is not one of `rows`; so does a
+    stream without rows whose state was left on an older one.
+    """
     streams: dict[str, list[Row]] = {}
     for row in rows:
         streams.setdefault(row.reading.stream, []).append(row)
-    lines: list[Sequence[Row]] = [
-        [mark] for s in marks.regressed if s not in streams and (mark := marks.newest(s)) is not None
-    ]
+    lines = [[mark] for s in marks.regressed if s not in streams and (mark := marks.newest(s)) is not None]
+    for stream, found in streams.items():
+        line = list(in_order(found))
+        mark = marks.newest(stream)
+        if mark is not None and compare(line[-1].reading, mark.reading) < 0:
+            line.append(mark)
+        lines.append(line)
+    return lines
+
+
+def plan(rows: Sequence[Row], marks: Marks, history: History) -> Plan:
+    """Sort the rows of a batch into rounds, history and unsent."""
+    lines = replay(rows, marks)
     aside: dict[str, list[Row]] = {}
     unsent: list[Row] = []
-    for stream, found in streams.items():
-        mark = marks.newest(stream)
-        ordered = in_order(found)
-        split = 0
-        if mark is not None:
-            while split < len(ordered) and compare(ordered[split].reading, mark.reading) < 0:
-                split += 1
-        late, fresh = list(ordered[:split]), list(ordered[split:])
-        if history != "replay-ending-on-newest":
-            late, fresh = late + fresh[:-1], fresh[-1:]
-            if history == "temporal" and late:
+    if history != "replay-ending-on-newest":
+        live = []
+        for line in lines:
+            *late, newest = line
+            stream = newest.reading.stream
+            if late and history == "temporal":
                 aside[stream] = late
-            elif late:
-                unsent += late
-            late = []
-        if mark is not None and not fresh and (late or stream in marks.regressed):
-            fresh = [mark]
-        lines.append(late + fresh)
+            unsent += late
+            if newest is not marks.newest(stream) or stream in marks.regressed:
+                live.append([newest])
+        lines = live
     depth = max((len(line) for line in lines), default=0)
     rounds = [[line[i] for line in lines if i < len(line)] for i in range(depth)]
-    return Plan(rounds, aside, unsent)
+    return Plan(rounds, aside, [] if history == "temporal" else unsent)

@@ -34,6 +34,11 @@ class MarksFile:
         self._kept = self._read()
         self.marks = Marks(self._kept)
 
+    @property
+    def holds(self) -> bool:
+        """Whether the file has something in it."""
+        return bool(self._kept)
+
     def settle(self, rows: Iterable[Row], kept: Iterable[Row]) -> None:
         """After a delivery of `rows` of which `kept` remain: write what a restart would need."""
         late = self.marks.late(kept)

@@ -7,12 +7,45 @@ at the next connection, and a missing one stops its own uplink only.
 from __future__ import annotations
 
 import os
+import select
 import ssl
 from pathlib import Path
 
 from edgeagent.errors import UplinkRefused
 
 __all__ = ["client_context", "credential"]
+
+
+_VERDICT_S = 1.0
+
+
+class _ClientSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, and hears the server's verdict on our certificate.
+
+    In TLS 1.3 the client is done before the server has looked at its certificate; the refusal
+    comes with the first read, if a broken pipe does not come first.  A server that agrees sends
+    session tickets at that moment, so the wait for either is short.  Servers of the protocols used
+    here never speak first, so nothing is read away.
+    """
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  the base class's signature
+        """As the base class, and then listen once."""
+        try:
+            super().do_handshake(block)
+            if self.version() == "TLSv1.3" and select.select([self], [], [], _VERDICT_S)[0]:
+                self._listen()
+        except OSError:
+            self.close()
+            raise
+
+    def _listen(self) -> None:
+        limit = self.gettimeout()
+        self.settimeout(0)
+        try:
+            if not self.recv(1):
+                raise ConnectionResetError
+        except ssl.SSLWantReadError:
+            self.settimeout(limit)
 
 
 def client_context(*, ca: str, cert: str, key: str) -> ssl.SSLContext:
@@ -32,6 +65,7 @@ def client_context(*, ca: str, cert: str, key: str) -> ssl.SSLContext:
             raise UplinkRefused("uplinks.tls-file", file=file, why=why)
     try:
         context = ssl.create_default_context(cafile=ca or None)
+        context.sslsocket_class = _ClientSocket
         if cert:
             context.load_cert_chain(cert, key or None)
     except (ssl.SSLError, OSError) as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from edgeagent.errors import UplinkUnavailable
 
-__all__ = ["unreachable"]
+__all__ = ["certificate_alert", "unreachable"]
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -43,6 +43,14 @@ def unreachable(error: BaseException, *, where: str, timeout_s: float) -> Uplink
             if code:
                 return UplinkUnavailable(code, where=where, why=why, timeout_s=timeout_s)
     return UplinkUnavailable("uplinks.cut", where=where, why=str(error), timeout_s=timeout_s)
+
+
+def certificate_alert(text: str) -> str:
+    """The code for a TLS alert about our certificate that a library only logged; "" for other texts.
+
+    In TLS 1.3 such an alert comes after the handshake, with the first read.
+    """
+    return next((code for alert, code in _OUR_CERTIFICATE.items() if alert in text), "")
 
 
 def _tls(found: BaseException) -> tuple[str, str]:
