@@ -49,7 +49,7 @@ class PresenceConfig(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         enter_dbm: smoothed RSSI from which a tag is here.
         enter_n: frames within `enter_within_s` that it takes.
-        enter_within_s: see there.
+        enter_within_s: longer for tags that speak seldom: 30 for one frame in 10 s.
         exit_margin_db: frames weaker than `enter_dbm` minus this do not count as being here.
         leave_s: silence after which a tag has left.
         heartbeat_s: state and number of people are repeated so often.
@@ -112,6 +112,7 @@ class Presence:
 
     def __init__(self, config: PresenceConfig, source: str) -> None:
         self._config, self._source = config, source
+        self._exit_dbm = config.enter_dbm - config.exit_margin_db
         self._tags: dict[str, _Tag] = {}
         self._calls: dict[
             str, tuple[int, dict[str, str]]
@@ -199,6 +200,7 @@ class Presence:
 
     def _overdue(self, tag: _Tag, now: Moment) -> Iterator[Reading]:
         """Left after silence; a heartbeat while here; forgotten when it never came in."""
+        patience_ms = max(self._config.leave_s * 1000, min(_INTERVALS * tag.interval_ms, _LONGEST_LEAVE_MS))
         silent_ms = now.mono_ms - (tag.heard_ms or tag.frame_ms or now.mono_ms)
         if not tag.state:
             if silent_ms > self._config.leave_s * 1000:
@@ -206,7 +208,7 @@ class Presence:
         elif self._listening is False:
             if now.mono_ms - tag.said_ms >= self._config.heartbeat_s * 1000:
                 yield self._state(tag, now, ReadingClass.ROUTINE)
-        elif silent_ms > self._patience_ms(tag):
+        elif silent_ms > patience_ms:
             tag.state = "left"
             del self._tags[tag.entity]
             yield self._state(tag, now, ReadingClass.LIVE)
@@ -299,10 +301,3 @@ class Presence:
     ) -> Reading:
         who = self._source
         return Reading(source=who, kind=kind, entity=entity, at=at, quantities=quantities, cls=cls, facts=facts)
-
-    def _patience_ms(self, tag: _Tag) -> float:
-        return max(self._config.leave_s * 1000, min(_INTERVALS * tag.interval_ms, _LONGEST_LEAVE_MS))
-
-    @property
-    def _exit_dbm(self) -> float:
-        return self._config.enter_dbm - self._config.exit_margin_db

@@ -33,6 +33,7 @@ HANG: Final = "hang"
 _ADAPTER, _DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
 _OBJECTS, _PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
+_ANSWERED = frozenset((_OBJECTS, _PROPERTIES, _ADAPTER))
 _SIGNALS_PER_ROUND_TRIP = 100
 _NUDGE_S = 0.02
 
@@ -234,9 +235,6 @@ class VirtualBluez:
         if self._unsettled >= _SIGNALS_PER_ROUND_TRIP and self._bus is not None:
             self._unsettled = 0
             await self._bus.call(Message(_BUS, "/", f"{_BUS}.Peer", "Ping"))
-
-
-_ANSWERED = frozenset((_OBJECTS, _PROPERTIES, _ADAPTER))
 
 
 def _forgive(sent: asyncio.Future[None]) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ _NO_RSSI = -127  # bleak's "unknown": BlueZ clears RSSI when somebody stops a sc
 _SILENT_SCANNERS = 3  # so many fresh scanners without one advertisement of anybody: call it deaf
 _TRIES = 3
 _LONGEST_SILENCE_S = 600.0
-_ADDRESS_OCTETS = 6
+_ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 
 
 class TagConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +84,7 @@ class BleTagsConfig(SourceConfig, frozen=True, kw_only=True):
         """Checks that types cannot express."""
         if self.adapter.lower().startswith("hci"):
             yield ConfigError("tags.adapter-by-number", path="adapter", got=self.adapter)
-        elif self.adapter and not _is_address(self.adapter):
+        elif self.adapter and not _ADDRESS.fullmatch(self.adapter):
             yield ConfigError("tags.bad-adapter", path="adapter", got=self.adapter)
         if not self.tags:
             yield ConfigError("tags.no-tags", path="tags")
@@ -295,9 +296,3 @@ class BleTags:
 def _arguments(adapter: Adapter) -> BlueZScannerArgs:
     # DuplicateData: without it BlueZ is silent about a tag that stands still and repeats itself
     return {"adapter": adapter.name, "filters": {"DuplicateData": True, "Transport": "le"}}
-
-
-def _is_address(text: str) -> bool:
-    octets = text.split(":")
-    hexadecimal = set("0123456789abcdefABCDEF")
-    return len(octets) == _ADDRESS_OCTETS and all(len(o) == 2 and set(o) <= hexadecimal for o in octets)  # noqa: PLR2004  two digits

@@ -112,7 +112,7 @@ def _ibeacon(manufacturer_data: Mapping[int, bytes], _service: Mapping[str, byte
     if data is None or len(data) != _IBEACON_BYTES or data[:2] != _IBEACON_HEAD:
         return None
     major, minor = int.from_bytes(data[18:20], "big"), int.from_bytes(data[20:22], "big")
-    return Sighting((_ibeacon_id(uuid.UUID(bytes=bytes(data[2:18])), major, minor),))
+    return Sighting((_ibeacon_id(data[2:18].hex(), major, minor),))
 
 
 def _bthome(_manufacturer: Mapping[int, bytes], service_data: Mapping[str, bytes], address: str) -> Sighting | None:
@@ -159,8 +159,10 @@ def _merge(one: Sighting, other: Sighting) -> Sighting:
     )
 
 
-def _ibeacon_id(proximity: uuid.UUID, major: int, minor: int) -> str:
-    return f"ibeacon:{proximity}:{major}:{minor}"
+def _ibeacon_id(proximity: str, major: int, minor: int) -> str:
+    """From 32 hex digits; `uuid.UUID` would take four times as long, and shops are full of beacons."""
+    p = proximity
+    return f"ibeacon:{p[:8]}-{p[8:12]}-{p[12:16]}-{p[16:20]}-{p[20:]}:{major}:{minor}"
 
 
 def _bthome_id(address: str) -> str:
@@ -172,7 +174,7 @@ def _normal_ibeacon(rest: str) -> str | None:
     if len(parts) != 3 or not all(p.isascii() and p.isdigit() and int(p) <= 0xFFFF for p in parts[1:]):  # noqa: PLR2004  uuid, major, minor: 16 bits each
         return None
     try:
-        return _ibeacon_id(uuid.UUID(parts[0]), int(parts[1]), int(parts[2]))
+        return _ibeacon_id(uuid.UUID(parts[0]).hex, int(parts[1]), int(parts[2]))
     except ValueError:
         return None
 

@@ -6,12 +6,15 @@ import logging
 import uuid
 
 import pytest
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
 
 from edgeagent.clock import SystemClock
 from edgeagent.config import decode as decode_section
 from edgeagent.errors import SourceUnavailable
 from edgeagent.messages import catalogue
 from edgeagent.reading import Kind
+from edgeagent.rules.presence import Presence, PresenceConfig
 from edgeagent.simulate.bluez import HANG, VirtualBluez
 from edgeagent.simulate.private_bus import ADDRESS_VARIABLE, bluetoothd, private_bus
 from edgeagent.simulate.tags import crowd, ibeacon
@@ -160,6 +163,41 @@ async def test_bluetoothd_killed_and_restarted_is_heard_again(tmp_path, bus):
 
 
 @needs_bus
+async def test_while_bluetoothd_is_away_a_tag_is_unknown_and_never_left(tmp_path, bus):
+    """Listener and presence rule together, run as the supervisor runs them."""
+    emit, rule = Collector(), Presence(PresenceConfig(leave_s=5, enter_n=2), "square")
+    source = BleTags(config(), surroundings(tmp_path, SystemClock()), patience=IMPATIENT)
+
+    def told(name):
+        out = [made for reading in emit.readings for made in rule.feed(reading)]
+        emit.readings.clear()
+        return [made.quantities[name].value for made in out if name in made.quantities]
+
+    states, people = [], []
+
+    def present():
+        states.extend(told("state"))
+        return "present" in states[-1:]
+
+    for _ in range(2):
+        daemon = VirtualBluez()
+        await daemon.start()
+        daemon.add_adapter("hci0", ADAPTER)
+        task = asyncio.create_task(source.run(emit))
+        async with on_air(repeat(daemon)):
+            await until(present)
+            await daemon.stop()
+            await until(task.done)
+        states.extend(told("state"))
+        assert task.exception().code == "tags.lost"
+        with pytest.raises(SourceUnavailable):
+            await source.run(emit)
+        people += [made.quantities["people"] for made in rule.tick(SystemClock().now())]
+    assert states == ["present", "unknown"] * 2
+    assert people == []  # missing was said with the first "deaf", and is not repeated every second
+
+
+@needs_bus
 async def test_one_listener_outlives_several_daemons(tmp_path, bus):
     """The same object is run again, as the supervisor does; bleak's cached adapters do not matter."""
     emit = Collector()
@@ -244,9 +282,12 @@ async def test_a_call_that_is_never_answered_has_a_deadline(tmp_path, bluez, cal
 @needs_bus
 async def test_a_stop_that_hangs_does_not_hold_the_end_up(tmp_path, bluez):
     bluez.script("StopDiscovery", HANG)
-    async with asyncio.timeout(10):
-        async with running(tmp_path, Collector()):
-            await until(bluez.discovering)
+    source = BleTags(config(), surroundings(tmp_path, SystemClock()), patience=IMPATIENT)
+    task = asyncio.create_task(source.run(Collector()))
+    await until(bluez.discovering)
+    task.cancel()
+    ended, _ = await asyncio.wait({task}, timeout=10)
+    assert ended and task.cancelled()
 
 
 @needs_bus
@@ -355,6 +396,19 @@ async def test_five_hundred_strangers_leave_nothing_behind(tmp_path, bluez):
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert len(sightings(emit)) == 1 and set(source._tags._tags) == {BEACON, BUTTON.lower()}
+
+
+def advertisement(rssi):
+    return BLEDevice(BEACON_MAC, None, {}), AdvertisementData(None, FRAME, {}, [], None, rssi, ())
+
+
+async def test_a_device_whose_rssi_was_cleared_was_not_heard(tmp_path):
+    """BlueZ clears RSSI when a scan ends or the radio is switched off; bleak calls back then too."""
+    source = BleTags(config(), surroundings(tmp_path, SystemClock()), patience=IMPATIENT)
+    source._on_advertisement(*advertisement(-127))
+    assert not source._wake.is_set() and source._advert_s == 0
+    source._on_advertisement(*advertisement(-60))
+    assert source._wake.is_set() and source._advert_s > 0
 
 
 async def test_a_bug_in_the_callback_restarts_the_source_and_does_not_raise_into_bleak(tmp_path):
