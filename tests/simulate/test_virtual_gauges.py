@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -69,8 +70,12 @@ def test_ascii_gauge_says_what_the_river_does():
     assert {mm for _, mm in gauge.said} == {3000}
 
 
+def handles() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_they_end_and_leave_nothing(tmp_path):
-    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    before = threading.active_count(), handles()
     with (
         ModbusSlave({}, path=tmp_path / "a"),
         ModbusSlave({}, tcp=True),
@@ -78,4 +83,4 @@ def test_they_end_and_leave_nothing(tmp_path):
     ):
         assert (tmp_path / "a").is_symlink()
     assert not list(tmp_path.iterdir())
-    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+    assert (threading.active_count(), handles()) == before

@@ -1,5 +1,7 @@
 """Whose turn it is on a shared bus, told the time."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +56,7 @@ def test_a_dead_gauge_costs_the_others_nothing_but_its_first_poll():
 def test_a_dead_gauge_is_asked_even_when_there_is_no_pause():
     dead, busy = played([(5, never), (0.3, always)], 300)
     assert len(dead) >= 5
-    assert max(b - a for a, b in zip(busy, busy[1:], strict=False)) < 1.0
+    assert max(b - a for a, b in itertools.pairwise(busy)) < 1.0
 
 
 def test_who_comes_back_is_found_and_keeps_its_period_again():

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
+import string
 import time
 from pathlib import Path
 
 import pytest
 
+from edgeagent import messages
 from edgeagent.clock import SystemClock
 from edgeagent.errors import ConfigError, FrameError, SourceUnavailable
 from edgeagent.reading import Kind, Quality, ReadingClass, Unit
@@ -14,6 +17,7 @@ from edgeagent.simulate.modbus_slave import ModbusSlave, registers_from
 from edgeagent.sources import driver
 from edgeagent.sources.modbus_bus import RtuBus, SerialLine, TcpBus
 from edgeagent.sources.modbus_gauge import ModbusGaugeConfig, ModbusGauges
+from edgeagent.sources.serial_port import explain
 from edgeagent.wire.rtu import Request
 from tests.fakes import Collector, surroundings
 
@@ -65,9 +69,11 @@ def holding(level_mm=1234, tenths=185):
     return registers_from({LEVEL: level_mm, LEVEL + 1: tenths & 0xFFFF})
 
 
-def section(slave, profile, *, id="miyagawa", unit=1, every_s=0.15, **more):
+def section(slave, profile, *, name="miyagawa", unit=1, every_s=0.15, **more):
     where = {"host": "127.0.0.1", "tcp_port": slave.port} if slave.port else {"port": slave.path}
-    return ModbusGaugeConfig(id=id, driver="modbus-gauge", profile=profile, unit=unit, every_s=every_s, **where, **more)
+    return ModbusGaugeConfig(
+        id=name, driver="modbus-gauge", profile=profile, unit=unit, every_s=every_s, **where, **more
+    )
 
 
 @contextlib.asynccontextmanager
@@ -83,6 +89,17 @@ async def running(configs, tmp_path):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait_for(task, 2)
+    for _, error in collector.problems:
+        explained(error)
+
+
+def explained(error):
+    """Whatever is complained of has a text in both languages, and every fact the text names."""
+    area, _, name = error.code.partition(".")
+    for lang in messages.LANGUAGES:
+        entry = messages.catalogue(area, lang)[name]
+        wanted = {field for part in entry.values() for _, field, _, _ in string.Formatter().parse(part) if field}
+        assert wanted <= set(error.facts), error
 
 
 async def until(condition, seconds=8.0):
@@ -232,7 +249,9 @@ async def test_an_older_answer_in_front_of_the_true_one(tmp_path, latency_s):
 async def test_three_units_one_dead(tmp_path, profile):
     every_s, timeout_s = 0.6, 0.25
     with ModbusSlave({1: holding(1000), 3: holding(3000)}) as slave:
-        configs = [section(slave, profile, id=f"g{u}", unit=u, every_s=every_s, timeout_s=timeout_s) for u in (1, 2, 3)]
+        configs = [
+            section(slave, profile, name=f"g{u}", unit=u, every_s=every_s, timeout_s=timeout_s) for u in (1, 2, 3)
+        ]
         async with running(configs, tmp_path) as out:
             await until(lambda: "g2" in {r.source for r in out.readings}, 20)
             seen = len(out.readings)
@@ -241,7 +260,7 @@ async def test_three_units_one_dead(tmp_path, profile):
     assert codes(out, "g2") == {"gauges.timeout"} and not codes(out, "g1") and not codes(out, "g3")
     for healthy in ("g1", "g3"):
         at = [r.at.mono_ms / 1000 for r in out.readings if r.source == healthy]
-        slips = sorted(b - a - every_s for a, b in zip(at, at[1:], strict=False))
+        slips = sorted(b - a - every_s for a, b in itertools.pairwise(at))
         assert slips[len(slips) // 2] < 0.2, "the cadence holds"
         assert slips[-1] < timeout_s + 0.8, "the worst slip is one timeout (and a busy machine)"
 
@@ -310,12 +329,26 @@ async def test_a_busy_port_and_other_files(tmp_path, profile):
         first = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=1, clock=clock)
         await first.open()
         for port, code in ((slave.path, "port-busy"), (str(plain), "not-serial"), ("/dev/null", "not-serial")):
-            with pytest.raises(SourceUnavailable, match=f"gauges.{code}"):
+            with pytest.raises(SourceUnavailable, match=f"gauges.{code}") as caught:
                 await RtuBus(SerialLine(port, 9600, "8N1"), late_s=1, clock=clock).open()
+            explained(caught.value)
         first.close()
         second = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=1, clock=clock)
         await second.open()
         second.close()
+
+
+def test_a_port_one_may_not_open(monkeypatch):
+    monkeypatch.setattr("edgeagent.sources.serial_port.os.access", lambda *_: False)
+    error = explain("/dev/null", PermissionError(13, "Permission denied"))
+    assert error.code == "gauges.port-denied"
+    explained(error)
+
+
+def test_what_is_plugged_in_is_named(monkeypatch, tmp_path):
+    (tmp_path / "usb-FTDI_x").touch()
+    monkeypatch.setattr("edgeagent.sources.serial_port.BY_ID", tmp_path)
+    assert explain("/dev/gone").facts["found"] == str(tmp_path / "usb-FTDI_x")
 
 
 async def test_a_babbling_line_is_said_and_ends(tmp_path, monkeypatch):
@@ -403,12 +436,13 @@ async def test_writing_cannot_be_reached(tmp_path):
     with ModbusSlave({1: holding()}) as slave:
         bus = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=0.1, clock=SystemClock())
         await bus.open()
-        with pytest.raises(AttributeError):
-            bus.write_register
-        with pytest.raises((ValueError, AttributeError)):
-            await bus._client.write_register(LEVEL, 7, device_id=1)
-        with pytest.raises((ValueError, AttributeError)):
-            await bus._client.write_registers(LEVEL, [7], device_id=1)
+        assert not [name for name in dir(bus) if "write" in name]
+        for write in (
+            bus._client.write_register(LEVEL, 7, device_id=1),
+            bus._client.write_coils(0, [True], device_id=1),
+        ):
+            with pytest.raises(ValueError, match="Request"):
+                await write
         await asyncio.sleep(0.1)
         bus.close()
     assert not slave.asked

@@ -15,7 +15,7 @@ from edgeagent.sources import driver
 from edgeagent.sources.serial_gauge import LineSamples, SerialGauge, SerialGaugeConfig
 from edgeagent.wire.registers import Value
 from tests.fakes import Collector, surroundings
-from tests.sources.test_modbus_gauge import until
+from tests.sources.test_modbus_gauge import explained, until
 
 
 def section(port, **more):
@@ -34,6 +34,8 @@ async def running(config, tmp_path):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait_for(task, 2)
+    for _, error in collector.problems:
+        explained(error)
 
 
 def codes(out):

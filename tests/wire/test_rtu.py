@@ -34,7 +34,7 @@ def test_vectors_of_others():
 
 @pytest.mark.parametrize("bad", [Request(1, 6, 0, 1), Request(1, 16, 0, 1), Request(1, 3, 0, 0), Request(1, 3, 0, 126)])
 def test_what_is_not_a_read_cannot_be_written_down(bad):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="Request"):
         encode(bad)
 
 
