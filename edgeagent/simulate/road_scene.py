@@ -215,10 +215,15 @@ def _ground(place: Place, camera: Camera, rng: np.random.Generator) -> Image:
     """Sky, verge, pavement, asphalt and markings: every pixel asks where its ray meets the road."""
     width, height = camera.size
     columns, rows = np.meshgrid(np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2)
-    rays = np.stack([columns, rows, np.full_like(columns, camera.focal_px)], axis=-1) @ camera.axes
+    right, down, ahead = camera.axes.astype(np.float32)  # single precision: a million pixels, and nobody sees it
+    rays = (
+        columns.astype(np.float32)[..., None] * right
+        + rows.astype(np.float32)[..., None] * down
+        + np.float32(camera.focal_px) * ahead
+    )
     below = rays[..., 2] < -1e-4
-    reach = np.where(below, camera.at[2] / np.maximum(-rays[..., 2], 1e-4), 0)
-    x, y = camera.at[0] + rays[..., 0] * reach, rays[..., 1] * reach
+    reach = np.where(below, np.float32(camera.at[2]) / np.maximum(-rays[..., 2], np.float32(1e-4)), 0)
+    x, y = np.float32(camera.at[0]) + rays[..., 0] * reach, rays[..., 1] * reach
     tile = _grain(rng)
     near = np.minimum(y, 4000.0)
     fine = tile[(x * 14).astype(int) % 256, (near * 14).astype(int) % 256]

@@ -67,7 +67,8 @@ def score(found: list[Table], pictures: list[Picture]) -> dict[str, dict[str, fl
     return {name: one for name, group in _GROUPS.items() if (one := _score_group(found, pictures, group))}
 
 
-def _score_group(found: list[Table], pictures: list[Picture], group: tuple[int, ...]) -> dict[str, float]:
+def _judge(found: list[Table], pictures: list[Picture], group: tuple[int, ...]) -> tuple[list[tuple[float, bool]], int]:
+    """Each find of these classes that counts, with its score and whether it is right; and how many were wanted."""
     judged: list[tuple[float, bool]] = []
     total = 0
     for rows, picture in zip(found, pictures, strict=True):
@@ -75,13 +76,18 @@ def _score_group(found: list[Table], pictures: list[Picture], group: tuple[int, 
         ignored = picture.targets[picture.targets[:, 0] < 0, 1:5]
         free = np.ones(len(wanted), dtype=bool)
         total += len(wanted)
-        for row in rows[np.isin(rows[:, 0], group)]:
+        for row in rows[np.isin(rows[:, 0], group)]:  # best first
             ious = _shares(row[1:5], wanted) * free
             if len(ious) and ious.max() >= 0.5:
                 free[ious.argmax()] = False
                 judged.append((float(row[5]), True))
             elif not len(ignored) or _shares(row[1:5], ignored, of_one=True).max() <= 0.5:
                 judged.append((float(row[5]), False))
+    return judged, total
+
+
+def _score_group(found: list[Table], pictures: list[Picture], group: tuple[int, ...]) -> dict[str, float]:
+    judged, total = _judge(found, pictures, group)
     if not total:
         return {}
     if not judged:
@@ -102,27 +108,9 @@ def _score_group(found: list[Table], pictures: list[Picture], group: tuple[int, 
 
 def at_threshold(found: list[Table], pictures: list[Picture], threshold: float) -> dict[str, float]:
     """Recall and precision of four-wheelers at one score, as a user of the card's threshold gets them."""
-    kept = [rows[rows[:, 5] >= threshold] for rows in found]
-    hits, shown, total = 0, 0, 0
-    for rows, picture in zip(kept, pictures, strict=True):
-        one = _count(rows, picture)
-        hits, shown, total = hits + one[0], shown + one[1], total + one[2]
-    return {"recall": round(hits / max(total, 1), 3), "precision": round(hits / max(shown, 1), 3)}
-
-
-def _count(rows: Table, picture: Picture) -> tuple[int, int, int]:
-    """Right finds, judged finds and wanted four-wheelers of one picture."""
-    wanted = picture.targets[np.isin(picture.targets[:, 0], (0, 1, 2)), 1:5]
-    ignored = picture.targets[picture.targets[:, 0] < 0, 1:5]
-    free, hits, shown = np.ones(len(wanted), dtype=bool), 0, 0
-    for row in rows[rows[:, 0] <= 2]:
-        ious = _shares(row[1:5], wanted) * free
-        if len(ious) and ious.max() >= 0.5:
-            free[ious.argmax()] = False
-            hits, shown = hits + 1, shown + 1
-        elif not len(ignored) or _shares(row[1:5], ignored, of_one=True).max() <= 0.5:
-            shown += 1
-    return hits, shown, len(wanted)
+    judged, total = _judge([rows[rows[:, 5] >= threshold] for rows in found], pictures, (0, 1, 2))
+    right = sum(one[1] for one in judged)
+    return {"recall": round(right / max(total, 1), 3), "precision": round(right / max(len(judged), 1), 3)}
 
 
 def onnx_detector(path: Path) -> tuple[Detector, list[float]]:
@@ -151,13 +139,15 @@ def report(path: Path, pictures: list[Picture]) -> dict[str, Any]:
     for name, chosen in (("lta", True), ("other", False)):
         which = [n for n, picture in enumerate(pictures) if picture.source.startswith("lta") == chosen]
         part[name] = score([found[n] for n in which], [pictures[n] for n in which])["vehicle"]
+    classes = score(found, pictures)
+    threshold = round(classes["vehicle"]["threshold"], 2)
     return {
-        "file": path.name,
         "bytes": path.stat().st_size,
         "ms": round(statistics.median(spent), 1),
-        "classes": score(found, pictures),
+        "threshold": threshold,
+        "at_threshold": at_threshold(found, pictures, threshold),
+        "classes": classes,
         "vehicle_by_source": part,
-        "at": {str(t): at_threshold(found, pictures, t) for t in (0.2, 0.25, 0.3, 0.35, 0.4)},
     }
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 from data import Picture, Pixels, Table, batches, load
-from model import CLASSES, RoadNet, boxes, cells
+from model import RoadNet, boxes, cells
 from score import detect_all, score
 from torch import Tensor
 from torch.nn import functional
@@ -26,6 +26,7 @@ from torch.nn import functional
 _FOUR_WHEELS = slice(0, 3)  # car, bus, truck
 _RATE, _WARM_UP, _DECAY, _EMA = 2e-3, 150, 0.02, 0.998
 _BOX_WEIGHT, _CLIP = 2.5, 10.0
+_SAVE_S = 180
 _TOP = 10  # at most so many cells answer for one vehicle
 
 
@@ -151,78 +152,91 @@ def on_val(net: RoadNet, pictures: list[Picture]) -> str:
     return " ".join(f"{name} {one['ap50']:.3f} ({one['recall']:.2f})" for name, one in table.items())
 
 
+class Run:
+    """A training under way: the net, its running average, the optimiser, and how far it has come."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._file = checkpoint
+        self.net = RoadNet().to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.net).eval()
+        shaped = [weight for weight in self.net.parameters() if weight.ndim > 1]
+        plain = [weight for weight in self.net.parameters() if weight.ndim <= 1]
+        groups = [{"params": shaped, "weight_decay": _DECAY}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=_RATE)
+        self.step, self._begun = 0, time.monotonic()
+        self._cells = cells()
+
+    @property
+    def minutes(self) -> float:
+        """Training time so far, earlier sittings included."""
+        return (time.monotonic() - self._begun) / 60
+
+    def restore(self) -> None:
+        """Go on from the checkpoint."""
+        held = torch.load(self._file, weights_only=True)
+        self.net.load_state_dict(held["net"])
+        self.average.load_state_dict(held["average"])
+        self.optimiser.load_state_dict(held["optimiser"])
+        self.step, self._begun = held["step"], time.monotonic() - held["seconds"]
+
+    def save(self) -> None:
+        """Replace the checkpoint."""
+        state = {"net": self.net.state_dict(), "average": self.average.state_dict()}
+        state |= {"optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.minutes * 60}
+        torch.save(state, self._file.with_suffix(".new"))
+        self._file.with_suffix(".new").replace(self._file)
+
+    def learn(self, views: Pixels, targets: list[Table], done: float) -> tuple[float, float]:
+        """One step at `done` (0..1) of the schedule; returns class and box loss."""
+        rate = _RATE * min(1, (self.step + 1) / _WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.net.train()
+        batch = torch.from_numpy(views.transpose(0, 3, 1, 2)).float().contiguous(memory_format=torch.channels_last)
+        class_loss, box_loss = losses(self.net(batch), targets, *self._cells)
+        self.optimiser.zero_grad(set_to_none=True)
+        (class_loss + _BOX_WEIGHT * box_loss).backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP)
+        self.optimiser.step()
+        self.step += 1
+        follow(self.average, self.net, self.step)
+        return class_loss.item(), box_loss.item()
+
+
 def train(args: argparse.Namespace) -> None:
     """Run the schedule from where it stands to its end."""
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(0)
     torch.manual_seed(args.seed)
-    learn = [picture for folder in args.data for picture in load(folder, "train")]
+    pictures = [picture for folder in args.data for picture in load(folder, "train")]
     val = [picture for folder in args.data for picture in load(folder, "val")]
-    net = RoadNet().to(memory_format=torch.channels_last)
-    average = copy.deepcopy(net).eval()
-    shaped = [weight for weight in net.parameters() if weight.ndim > 1]
-    plain = [weight for weight in net.parameters() if weight.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": shaped, "weight_decay": _DECAY}, {"params": plain, "weight_decay": 0.0}], lr=_RATE
-    )
-    step, spent = 0, 0.0
+    run = Run(args.out)
     if args.resume and args.out.exists():
-        held = torch.load(args.out, weights_only=True)
-        net.load_state_dict(held["net"])
-        average.load_state_dict(held["average"])
-        optimiser.load_state_dict(held["optimiser"])
-        step, spent = held["step"], held["seconds"]
-    weights = sum(weight.numel() for weight in net.parameters())
-    print(
-        f"train {len(learn)} val {len(val)} parameters {weights} classes {','.join(CLASSES)} from step {step}",
-        flush=True,
-    )
-    supply = batches(learn, args.batch, args.seed, step)
-    centres, strides = cells()
-    begun, saved, looked, sums = time.monotonic() - spent, time.monotonic(), time.monotonic(), []
-
-    def save() -> None:
-        state = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save(state | {"step": step, "seconds": time.monotonic() - begun}, args.out.with_suffix(".new"))
-        args.out.with_suffix(".new").replace(args.out)
-
-    while (done := max(step / args.steps, (time.monotonic() - begun) / 60 / args.minutes)) < 1:
-        rate = _RATE * min(1, (step + 1) / _WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        views, targets = next(supply)
-        net.train()
-        batch = torch.from_numpy(views.transpose(0, 3, 1, 2)).float().contiguous(memory_format=torch.channels_last)
-        class_loss, box_loss = losses(net(batch), targets, centres, strides)
-        optimiser.zero_grad(set_to_none=True)
-        (class_loss + _BOX_WEIGHT * box_loss).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
-        optimiser.step()
-        step += 1
-        follow(average, net, step)
-        sums.append((class_loss.item(), box_loss.item()))
-        minutes = (time.monotonic() - begun) / 60
-        if step % 100 == 0:
+        run.restore()
+    weights = sum(weight.numel() for weight in run.net.parameters())
+    print(f"train {len(pictures)} val {len(val)} parameters {weights} from step {run.step}", flush=True)
+    supply = batches(pictures, args.batch, args.seed, run.step)
+    saved, looked, sums = time.monotonic(), time.monotonic(), []
+    while (done := max(run.step / args.steps, run.minutes / args.minutes)) < 1:
+        sums.append(run.learn(*next(supply), done))
+        if run.step % 100 == 0:
             means = np.mean(sums[-100:], axis=0)
-            print(f"step {step} {minutes:.1f} min rate {rate:.5f} class {means[0]:.3f} box {means[1]:.3f}", flush=True)
-        if time.monotonic() - saved > 180:
-            save()
+            print(f"step {run.step} {run.minutes:.1f} min class {means[0]:.3f} box {means[1]:.3f}", flush=True)
+        if time.monotonic() - saved > _SAVE_S:
+            run.save()
             saved = time.monotonic()
         if time.monotonic() - looked > args.look_minutes * 60:
-            print(f"val step {step} {minutes:.1f} min: {on_val(average, val)}", flush=True)
+            print(f"val step {run.step} {run.minutes:.1f} min: {on_val(run.average, val)}", flush=True)
             looked = time.monotonic()
-    save()
-    minutes = (time.monotonic() - begun) / 60
-    line = on_val(average, val)
-    print(f"end step {step} {minutes:.1f} min: {line}", flush=True)
+    run.save()
     record = {
-        "steps": step,
-        "minutes": round(minutes, 1),
-        "batch": args.batch,
-        "seed": args.seed,
-        "pictures": len(learn),
-        "val": line,
+        "steps": run.step,
+        "minutes": round(run.minutes, 1),
+        "pictures": len(pictures),
+        "val": on_val(run.average, val),
     }
+    record |= {"batch": args.batch, "seed": args.seed}
+    print(f"end {record}", flush=True)
     args.out.with_suffix(".json").write_text(json.dumps(record, indent=1))
 
 
@@ -233,7 +247,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="1 is the quicker on a shared machine")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--look-minutes", type=float, default=10)
     parser.add_argument("--resume", action="store_true")
