@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -214,7 +215,7 @@ async def test_numbers_are_not_used_up_by_a_put_that_failed(outboxes):
     assert (await outbox.put([water(1.0)]))[0].sequence == count + 1
 
 
-async def test_an_acknowledgement_that_cannot_be_written_is_not_forgotten(outboxes):
+async def test_an_acknowledgement_that_cannot_be_written_is_not_forgotten(outboxes, file, tmp_path):
     outbox = outboxes("a", "b")
     await outbox.put([water(1.0), water(2.0)])
     batch = await outbox.lease("a", 1)
@@ -226,8 +227,11 @@ async def test_an_acknowledgement_that_cannot_be_written_is_not_forgotten(outbox
     assert levels(await outbox.lease("a", 9)) == [2.0]  # reading goes on, and 1.0 is not sent again
     outbox._thread.submit(lambda: db.execute("PRAGMA query_only = 0")).result()
     await outbox.put([water(3.0)])
-    await outbox.close()
-    assert await drain(outboxes("a", "b"), "a") == [2.0, 3.0]
+    crashed = tmp_path / "crashed"  # what a power cut would leave now
+    crashed.mkdir()
+    for part in file.parent.iterdir():
+        shutil.copy(part, crashed)
+    assert await drain(outboxes("a", "b", path=crashed / file.name), "a") == [2.0, 3.0]
 
 
 async def test_a_folder_that_vanishes_is_put_back(outboxes, file):

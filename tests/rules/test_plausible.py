@@ -78,6 +78,14 @@ def test_quality_is_only_lowered_and_elevation_shares_it():
     assert fed(Quality.SUSPECT, 10.0) == [Quality.FAIL, Quality.FAIL, Quality.SUSPECT]
 
 
+def test_an_elevation_that_is_worse_stays_worse():
+    quantities = {"level": Quantity(5.0, Unit.METRE), "elevation": Quantity(336.0, Unit.METRE, Quality.FAIL)}
+    (out,) = Plausible(RANGE, "g").feed(
+        Reading(source="g", kind=Kind.WATER, entity="g", at=FakeClock().now(), quantities=quantities)
+    )
+    assert [q.quality for q in out.quantities.values()] == [Quality.SUSPECT, Quality.FAIL]
+
+
 def test_missing_and_other_kinds_pass():
     missing = Reading(
         source="g",

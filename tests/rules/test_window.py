@@ -128,3 +128,8 @@ def test_text_keeps_its_latest_and_side_values_their_median():
         "alarm_level": "standby",
         "temperature": 5.0,
     }
+
+
+def test_an_interval_begins_where_the_last_one_ended_not_at_its_first_sample():
+    spans = {r.at.wall_ms - NOON: r.span_ms for r in run(WindowConfig(every_s=600), [1.0] * 27, every_s=70)}
+    assert spans == {600_000: 600_000, 1_200_000: 600_000, 1_800_000: 600_000}
