@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from edgeagent.ngsi.terms import FACTS, PRINCIPAL, TYPES, attribute_name
+from edgeagent.ngsi.terms import ABSENT, FACTS, PRINCIPAL, TYPES, attribute_name
 from edgeagent.ports import Site
 from edgeagent.reading import Kind, Quality, Quantity, Reading
 
@@ -36,6 +36,7 @@ __all__ = [
     "entity_id",
     "observations",
     "plain",
+    "provenance",
     "time_text",
     "verdict",
 ]
@@ -144,6 +145,15 @@ def observations(reading: Reading) -> Iterator[tuple[str, Value, Quantity]]:
         yield attribute_name(kind, name), value, quantity
 
 
+def provenance(reading: Reading) -> Iterator[tuple[str, str]]:
+    """(attribute name, text) of the facts worth sending."""
+    facts = reading.facts
+    for fact, name in FACTS[reading.kind].items():
+        text = facts.get(fact) or ABSENT.get(fact)
+        if text:
+            yield name, text
+
+
 def verdict(reading: Reading) -> tuple[str, str]:
     """(quality, reason) of the principal quantity; `none` where there is nothing to explain."""
     quantities = reading.quantities
@@ -174,14 +184,14 @@ def entity(reading: Reading, site: Site) -> Entity:
         for name, value, q in observations(reading)
     }
     quality, reason = verdict(reading)
-    for fact, name in FACTS[kind].items():
-        if fact in reading.facts:
-            made[name] = Attribute(reading.facts[fact], observed_at=at)
+    for name, text in provenance(reading):
+        made[name] = Attribute(text, observed_at=at)
     made["quality"] = Attribute(quality, observed_at=at)
     made["qualityReason"] = Attribute(reason, observed_at=at)
     made["timeQuality"] = Attribute(reading.at.trust.value, observed_at=at)
     made["sequenceNumber"] = Attribute(reading.sequence, observed_at=at)
-    made["dateObserved"] = Attribute(at, Form.TIME, observed_at=at)
+    if kind is not Kind.ALERT:
+        made["dateObserved"] = Attribute(at, Form.TIME, observed_at=at)
     if reading.span_ms:
         start = time_text(max(reading.at.wall_ms - reading.span_ms, 0))
         made["dateObservedFrom"] = Attribute(start, Form.TIME, observed_at=at)

@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from edgeagent.ngsi.entities import Form, alert, observations, plain, time_text, verdict
-from edgeagent.ngsi.terms import FACTS, TYPES
+from edgeagent.ngsi.entities import Form, alert, observations, plain, provenance, time_text, verdict
+from edgeagent.ngsi.terms import TYPES
 from edgeagent.ngsi.v2 import harmless
 from edgeagent.ports import Site
 from edgeagent.reading import Kind, Quality, Reading
@@ -58,14 +58,12 @@ def measure(reading: Reading, site: Site) -> bytes:
         if quantity.quality is Quality.SUSPECT and quality != Quality.SUSPECT:
             continue
         made[name] = harmless(value) if isinstance(value, str) else value
-    facts = reading.facts
-    for fact, name in FACTS[reading.kind].items():
-        if fact in facts:
-            made[name] = harmless(facts[fact])
+    for name, text in provenance(reading):
+        made[name] = harmless(text)
     if reading.kind is Kind.ALERT:
         for name, attribute in alert(reading, site, at):
-            text = attribute.value
-            made[name] = harmless(text) if isinstance(text, str) and attribute.form is Form.PROPERTY else text
+            said = attribute.value
+            made[name] = harmless(said) if isinstance(said, str) and attribute.form is Form.PROPERTY else said
     if reading.span_ms:
         made["dateObservedFrom"] = time_text(max(reading.at.wall_ms - reading.span_ms, 0))
         made["dateObservedTo"] = at

@@ -13,7 +13,7 @@ import itertools
 
 from edgeagent.reading import Kind
 
-__all__ = ["FACTS", "OBSERVED", "PRINCIPAL", "TYPES", "attribute_name"]
+__all__ = ["ABSENT", "FACTS", "OBSERVED", "PRINCIPAL", "TYPES", "attribute_name"]
 
 TYPES = {
     Kind.WATER: "WaterObserved",
@@ -89,8 +89,8 @@ OBSERVED: dict[Kind, dict[str, str]] = {
 
 # Provenance worth sending.  Sent every time, else the last text would stay beside a newer value.
 FACTS: dict[Kind, dict[str, str]] = {
-    Kind.WATER: {"datum": "datum", "profile": "deviceProfile"},
-    Kind.RAIN: {"profile": "deviceProfile"},
+    Kind.WATER: {"datum": "datum", "profile": "deviceProfile", "window": "aggregation"},
+    Kind.RAIN: {"profile": "deviceProfile", "window": "aggregation"},
     Kind.TRAFFIC: {"line": "countingLine", "model": "modelHash", "scene": "sceneCondition"},
     Kind.CROWD: {},
     Kind.TAG: {},
@@ -102,6 +102,9 @@ FACTS: dict[Kind, dict[str, str]] = {
     },
     Kind.ALERT: {},
 }
+
+# What a fact's attribute says when the reading has no such fact.
+ABSENT = {"scene": "none", "window": "none"}
 
 _RESERVED = frozenset({"id", "type", "location", "dateObserved", "TimeInstant", "value", "name", "object"})
 
