@@ -23,7 +23,6 @@ meanwhile: a state that was not repeated for two heartbeats is to be read as unk
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -167,7 +166,7 @@ class Presence:
     def _hear(self, tag: _Tag, rssi_dbm: float, frames: int, mono_ms: int) -> None:
         """Smooth the strength, learn the interval, count recent frames."""
         tag.rssi.append(rssi_dbm)
-        median = statistics.median(tag.rssi)
+        median = sorted(tag.rssi)[(len(tag.rssi) - 1) // 2]  # `statistics` would cost a megabyte
         tag.smooth_dbm = median if tag.smooth_dbm is None else tag.smooth_dbm + _SMOOTHING * (median - tag.smooth_dbm)
         if tag.frame_ms is not None:
             gap_ms = (mono_ms - tag.frame_ms) / max(frames, 1)

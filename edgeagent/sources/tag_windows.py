@@ -11,7 +11,6 @@ facts: `day` (UTC date of the pseudonym), and `alias` with an SOS.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -103,7 +102,7 @@ class TagWindows:
         """The open window as a reading; a new window begins."""
         assert tag.at is not None  # set with the first frame of the window
         quantities = {
-            "rssi": Quantity(statistics.median_low(tag.rssi), Unit.DECIBEL),
+            "rssi": Quantity(sorted(tag.rssi)[len(tag.rssi) // 2], Unit.DECIBEL),
             "frames": Quantity(tag.frames),
             "sos": Quantity(tag.pressed),
         }

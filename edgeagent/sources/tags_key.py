@@ -9,7 +9,6 @@ at its ends, so that `echo` and an editor make the same key.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from edgeagent.errors import SourceUnavailable
@@ -45,7 +44,7 @@ def _make(file: Path) -> None:
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as out:
-        out.write(secrets.token_hex(32) + "\n")
+        out.write(os.urandom(32).hex() + "\n")
         out.flush()
         os.fsync(out.fileno())
     beside.replace(file)

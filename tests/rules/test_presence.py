@@ -292,7 +292,7 @@ def test_a_simulated_walk_is_told_as_it_was():
             surely_here = (
                 frame.at_s > 12 and tag in walk.present(frame.at_s, 14) and tag in walk.present(frame.at_s - 12, 14)
             )
-            surely_gone = not any(tag in walk.present(frame.at_s - before, 40) for before in range(0, 75, 5))
+            surely_gone = not any(tag in walk.present(frame.at_s - before, 60) for before in range(0, 75, 5))
             if surely_here or surely_gone:
                 checked += 1
                 wrong += surely_here != (street.states(who)[-1:] == ["present"])
