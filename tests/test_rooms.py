@@ -35,8 +35,10 @@ ALSO = {
     "simulate/road_scene.py": "cv2 numpy",
     "simulate/road_traffic.py": "numpy",
     "simulate/road_vehicles.py": "numpy",
-    "uplinks/ngsi_http.py": "ngsi urllib3",
-    "uplinks/iota_mqtt.py": "ngsi paho",
+    "uplinks/ngsi_http.py": "ngsi",
+    "uplinks/http.py": "urllib3",
+    "uplinks/iota_mqtt.py": "ngsi",
+    "uplinks/mqtt_link.py": "paho",
 }
 LIGHT = ("typer", "msgspec")  # allowed everywhere: values are msgspec Structs; typer only in cli, tested below
 HEAVY = {"cv2", "onnxruntime", "numpy", "bleak", "pymodbus", "paho", "serial", "urllib3", "dbus_fast", "rich"}
