@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,8 +17,9 @@ import msgspec
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 from edgeagent.outbox import mark, schema, trouble
+from edgeagent.outbox.books import Books
 from edgeagent.outbox.file import File
-from edgeagent.outbox.ledger import STORE, Account, Ledger, Run, runs_of
+from edgeagent.outbox.ledger import Account, Ledger, runs_of
 from edgeagent.outbox.record import RecordDamaged, RecordUnknown, pack, restamp, unpack
 from edgeagent.ports import Delivery, OutboxStats, Row, UplinkStats
 from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
@@ -27,7 +28,6 @@ __all__ = ["Store", "age_s"]
 
 _log = logging.getLogger(__name__)
 _CLASS = {ReadingClass.ALARM: 0, ReadingClass.LIVE: 1, ReadingClass.ROUTINE: 2}
-_CHUNK = 5000  # rows deleted in one transaction; keeps the WAL small
 
 
 class Store:
@@ -50,7 +50,6 @@ class Store:
         self._uplinks = tuple(uplinks)
         self._dead_letters = dead_letters
         self._file = File(path, max_bytes=max_bytes, clock=clock)
-        self._ledger = Ledger()
         self._start(first_id=0)
 
     # -- opening -----------------------------------------------------------------------------
@@ -58,71 +57,40 @@ class Store:
     def _start(self, *, first_id: int) -> None:
         """Open the file, or set it aside and open a fresh one whose row ids start above `first_id`."""
         try:
-            self._file.open()
-            self._load(first_id)
-        except sqlite3.DatabaseError as error:
-            if not trouble.is_damage(error):
-                self._file.drop()
-                raise self._file.trouble(error) from error
-            self._notice(self._file.set_aside(error))
             try:
-                self._file.open()
                 self._load(first_id)
-            except sqlite3.DatabaseError as again:
-                self._file.drop()
-                raise self._file.trouble(again) from again
+            except sqlite3.DatabaseError as error:
+                if not trouble.is_damage(error):
+                    raise
+                self._notice(self._file.set_aside(error))
+                self._load(first_id)
+        except sqlite3.Error as error:
+            self._file.drop()
+            raise self._file.trouble(error) from error
+        except BaseException:
+            self._file.drop()  # an open file would keep the next attempt out
+            raise
 
     def _load(self, first_id: int) -> None:
+        self._file.open()
         db = self._file.db
-        numbers = dict(db.execute("SELECT name, value FROM numbers"))
         self._mark = mark.read(self._file.path)
+        numbers = dict(db.execute("SELECT name, value FROM numbers"))
         if not numbers:  # a fresh file
             numbers = {"base": self._mark, "lost": 0, "thinned": 0}
             with self._file.transaction():
                 db.executemany(schema.SET_NUMBER, numbers.items())
-                db.execute(schema.ADD_ACCOUNT, (STORE,))
-                db.execute(schema.SET_ACCOUNT, (first_id, 0, 0, STORE))
+                Books.begin(self._file, first_id)
+        db.execute(schema.PRUNE_BOOTS)
         self._base, self._thinned = numbers["base"], numbers["thinned"]
         self._streams: dict[str, int] = dict(db.execute("SELECT name, last FROM streams"))
         self._accepted = sum(self._streams.values()) - self._base * len(self._streams)
         self._offsets: dict[str, int] = dict(db.execute("SELECT boot_id, offset_ms FROM boots"))
-        db.execute(schema.PRUNE_BOOTS)
-        self._letters = db.execute(schema.COUNT_DEAD).fetchone()[0]
-        self._unwritten_dead: list[dict[str, object]] = []
-        self._unwritten_gone: list[Run] = []
-        self._ledger = self._load_ledger(numbers["lost"])
-        self._lost_written = self._ledger.lost
-        gone = self._ledger.reconcile()
-        for first, last in gone:
-            for begin in range(first, last + 1, _CHUNK):  # the uplinks' accounts on disk already cover these
-                db.execute(schema.DELETE_ROWS, (begin, min(begin + _CHUNK - 1, last)))
-        self._write()
+        self._books = Books(self._file, self._uplinks, dead_letters=self._dead_letters)
 
-    def _load_ledger(self, lost: int) -> Ledger:
-        db = self._file.db
-        runs: dict[str, list[Run]] = {}
-        for name, first, last in db.execute("SELECT name, first, last FROM runs"):
-            runs.setdefault(name, []).append((first, last))
-        accounts = {
-            name: Account(floor, runs.get(name, ()), acknowledged, dead)
-            for name, floor, acknowledged, dead in db.execute("SELECT * FROM accounts")
-        }
-        ledger = Ledger()
-        ledger.lost = lost
-        ledger.store = accounts.pop(STORE)
-        # Ids that were ever given: rows still here, or settled by someone; so none is given twice.
-        newest = db.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0]
-        ledger.last = max([newest, *(a.settled.last for a in (ledger.store, *accounts.values()))])
-        with self._file.transaction():
-            for name in accounts.keys() - set(self._uplinks):
-                db.execute(schema.DROP_ACCOUNT, (name,))
-                db.execute(schema.DROP_RUNS, (name,))
-            for name in self._uplinks:
-                if name not in accounts:
-                    db.execute(schema.ADD_ACCOUNT, (name,))
-                ledger.accounts[name] = accounts.get(name) or ledger.store.copy()
-        ledger.buried = {row for (row,) in db.execute("SELECT row FROM dead WHERE row IN (SELECT id FROM rows)")}
-        return ledger
+    @property
+    def _ledger(self) -> Ledger:
+        return self._books.ledger
 
     # -- the three verbs ---------------------------------------------------------------------
 
@@ -161,8 +129,8 @@ class Store:
             self._offsets.update(boots)
             self._accepted += len(rows)
             self._ledger.last = row
-            if self._dirty():  # acknowledgements that a full disk kept from being written
-                self._write()
+            if self._books.dirty:  # acknowledgements that a full disk kept from being written
+                self._books.write()
             return numbered
 
     def lease(self, uplink: str, limit: int) -> tuple[Row, ...]:
@@ -175,9 +143,9 @@ class Store:
                 self._ledger.lease(uplink, found)
                 self._learn_now()
                 rows = [row for row in map(self._read, found.items()) if row is not None]
-                if self._dirty():
+                if self._books.dirty:
                     with contextlib.suppress(sqlite3.OperationalError):  # stays dirty, is written later
-                        self._write()
+                        self._books.write()
                 if rows:
                     return tuple(rows)
 
@@ -198,11 +166,11 @@ class Store:
             if refused:
                 fresh, more = self._ledger.reject(uplink, refused)
                 gone += more
-                self._bury(uplink, {row: delivery.rejected[row] for row in fresh})
-            self._unwritten_gone += gone
+                self._books.bury(uplink, {row: delivery.rejected[row] for row in fresh}, self._clock.now().wall_ms)
+            self._books.forget(gone)
             self._ledger.release(uplink, leased - delivery.accepted - refused)
-            if self._dirty():
-                self._write()
+            if self._books.dirty:
+                self._books.write()
 
     def stats(self) -> OutboxStats:
         """Counts."""
@@ -229,8 +197,8 @@ class Store:
         """Write what is still only in RAM, fold the WAL into the file, let go."""
         with self._door():
             try:
-                if self._dirty():
-                    self._write()
+                if self._books.dirty:
+                    self._books.write()
             finally:
                 self._file.drop()
 
@@ -265,8 +233,8 @@ class Store:
         except RecordUnknown as error:  # stays leased, hence unsent and waiting, until a newer edgeagent starts
             self._notice(error)
         except RecordDamaged as error:
-            self._bury("", {row: str(error)})
-            self._unwritten_gone += self._ledger.lose(row, row)
+            self._books.bury("", {row: str(error)}, self._clock.now().wall_ms)
+            self._books.forget(self._ledger.lose(row, row))
             self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=1))
         return None
 
@@ -277,7 +245,7 @@ class Store:
         starts = [*(start for start, _ in present), last + 1]
         for end, start in zip(ends, starts, strict=True):
             if end + 1 < start:
-                self._unwritten_gone += self._ledger.lose(end + 1, start - 1)
+                self._books.forget(self._ledger.lose(end + 1, start - 1))
         lost = self._ledger.lost - before
         self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=lost))
 
@@ -304,50 +272,6 @@ class Store:
             with contextlib.suppress(sqlite3.OperationalError), self._file.transaction():
                 self._file.db.executemany(schema.ADD_BOOT, offsets.items())
                 self._offsets.update(offsets)
-
-    def _bury(self, uplink: str, reasons: Mapping[int, str]) -> None:
-        wall_ms = self._clock.now().wall_ms
-        self._unwritten_dead += [
-            {"row": row, "uplink": uplink, "wall_ms": wall_ms, "reason": reason} for row, reason in reasons.items()
-        ]
-
-    def _dirty(self) -> bool:
-        ledger = self._ledger
-        return bool(self._unwritten_gone or self._unwritten_dead) or any(
-            account.dirty for account in (ledger.store, *ledger.accounts.values())
-        )
-
-    def _write(self) -> None:
-        """Bring the file up to the ledger."""
-        with self._file.reserve(), self._file.transaction():
-            self._write_all()
-        ledger = self._ledger
-        self._letters = min(self._letters + len(self._unwritten_dead), self._dead_letters)
-        self._unwritten_gone, self._unwritten_dead = [], []
-        self._lost_written = ledger.lost
-        for account in (ledger.store, *ledger.accounts.values()):
-            account.dirty = False
-            if account.settled.journal:
-                account.settled.journal.clear()
-
-    def _write_all(self) -> None:
-        db, ledger = self._file.db, self._ledger
-        if self._unwritten_dead:
-            db.executemany(schema.ADD_DEAD, self._unwritten_dead)
-            surplus = self._letters + len(self._unwritten_dead) - self._dead_letters
-            if surplus > 0:
-                db.execute(schema.PRUNE_DEAD, (surplus,))
-        db.executemany(schema.DELETE_ROWS, self._unwritten_gone)
-        for name, account in ((STORE, ledger.store), *ledger.accounts.items()):
-            if account.dirty:
-                db.execute(schema.SET_ACCOUNT, (account.settled.floor, account.acknowledged, account.dead, name))
-                for first, last in (account.settled.journal or {}).items():
-                    if last is None:
-                        db.execute(schema.DROP_RUN, (name, first))
-                    else:
-                        db.execute(schema.SET_RUN, (name, first, last))
-        if ledger.lost != self._lost_written:
-            db.execute(schema.SET_NUMBER, ("lost", ledger.lost))
 
     # -- trouble -----------------------------------------------------------------------------
 

@@ -462,3 +462,14 @@ async def test_alarms_are_found_behind_a_long_backlog(outboxes):
     await outbox.put([water(float(i)) for i in range(3000)])
     await outbox.put([water(-1.0, cls=ReadingClass.ALARM)])
     assert levels(await outbox.lease("a", 2)) == [-1.0, 0.0]
+
+
+async def test_a_failed_start_leaves_nothing_locked(outboxes, file):
+    file.parent.mkdir()
+    mark = file.with_name("outbox.sqlite.mark")
+    mark.mkdir()
+    with pytest.raises(OutboxUnavailable) as told:
+        outboxes("a")
+    assert told.value.code == "outbox.unwritable"
+    mark.rmdir()
+    await outboxes("a").put([water(1.0)])
