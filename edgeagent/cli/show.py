@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from edgeagent.daemon.health import SourceStatus, Status, UplinkStatus
@@ -9,7 +11,7 @@ from edgeagent.messages import language
 from edgeagent.ports import OutboxStats
 from edgeagent.reading import Quality, Quantity, Unit
 
-__all__ = ["outbox", "quantity", "span", "status"]
+__all__ = ["headlines", "outbox", "quantity", "span", "status"]
 
 SYMBOL = {
     Unit.METRE: "m",
@@ -42,6 +44,7 @@ WORDS = {
     "in memory": {"ja": "メモリ上", "en": "in memory only"},
 }
 _SHOWN = 6  # quantities per source on the status page
+_BREAKDOWN = 2
 
 
 def status(answer: bytes) -> str:
@@ -70,6 +73,11 @@ def quantity(name: str, value: Quantity) -> str:
     return f"{name} {shown} {SYMBOL.get(value.unit, '')}".rstrip() + doubt
 
 
+def headlines(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:
+    """What fits on a line: the per-class counts (`count_forward_car`) stay in `--json`."""
+    return [(name, value) for name, value in last.items() if name.count("_") < _BREAKDOWN][:_SHOWN]
+
+
 def span(seconds: float) -> str:
     """`8s`, `3m12s`, `5h02m`, `2d04h`."""
     whole = int(seconds)
@@ -87,7 +95,7 @@ def _source(one: SourceStatus) -> list[str]:
     if one.age_s is None:
         lines.append(f"      {_w('nothing yet')}")
     else:
-        shown = [quantity(name, value) for name, value in list(one.last.items())[:_SHOWN]]
+        shown = [quantity(name, value) for name, value in headlines(one.last)]
         lines += [f"      {' · '.join(shown)}", f"      {span(one.age_s)}{_w('ago')}, n={one.readings}"]
     if one.problems:
         counted = ", ".join(f"{code} ×{n}" for code, n in one.problems.items())

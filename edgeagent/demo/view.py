@@ -130,8 +130,8 @@ def _city(scene: Scene, width: int) -> RenderableType:
 
 
 def _telling(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:
-    """The quantities worth a glance: numbers and words, not the per-class zeros."""
-    return [(n, q) for n, q in last.items() if q.value is None or isinstance(q.value, (int, float, str))][:_SHOWN]
+    """The quantities worth a glance, not the per-class counts (`count_forward_car`)."""
+    return [(name, value) for name, value in last.items() if name.count("_") <= 1][:_SHOWN]
 
 
 def _quantity(name: str, value: Quantity) -> str:
