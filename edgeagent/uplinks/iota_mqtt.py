@@ -158,7 +158,7 @@ class IotaJson:
                 error = error or self._why(code, parcel.message.topic)
         error = error or link.error
         kept = [r for r in rows if r.id not in accepted and r.id not in rejected]
-        if kept or self._file.holds:
+        if kept or marks.regressed or self._file.holds:
             file = self._file
             await self._thread.run(lambda: file.settle(rows, kept))
         accepted.intersection_update(r.id for r in rows)

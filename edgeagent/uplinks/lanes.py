@@ -62,9 +62,9 @@ def _compare_rows(a: Row, b: Row) -> int:
 class Marks:
     """The newest acknowledged row by stream, and the streams whose state was left on an older one."""
 
-    def __init__(self, rows: Mapping[str, Row] | None = None) -> None:
+    def __init__(self, rows: Mapping[str, Row] | None = None, regressed: Iterable[str] = ()) -> None:
         self._newest: OrderedDict[str, Row] = OrderedDict(rows or {})
-        self._regressed: set[str] = set()
+        self._regressed = {stream for stream in regressed if stream in self._newest}
 
     def newest(self, stream: str) -> Row | None:
         """The mark of a stream."""

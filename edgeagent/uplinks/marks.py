@@ -22,6 +22,13 @@ __all__ = ["MarksFile"]
 _log = logging.getLogger(__name__)
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """What the file holds: marks by stream, and the streams whose state was left on an older row."""
+
+    marks: dict[str, Row] = {}
+    regressed: list[str] = []
+
+
 class MarksFile:
     """The marks of one uplink and the file that keeps the needed ones.
 
@@ -32,32 +39,32 @@ class MarksFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._kept = self._read()
-        self.marks = Marks(self._kept)
+        self.marks = Marks(self._kept.marks, self._kept.regressed)
 
     @property
     def holds(self) -> bool:
         """Whether the file has something in it."""
-        return bool(self._kept)
+        return bool(self._kept.marks)
 
     def settle(self, rows: Iterable[Row], kept: Iterable[Row]) -> None:
         """After a delivery of `rows` of which `kept` remain: write what a restart would need."""
-        late = self.marks.late(kept)
         seen = {row.reading.stream for row in rows}
-        needed = {s: self.marks.newest(s) or row for s, row in self._kept.items() if s not in seen} | late
+        unseen = {s: self.marks.newest(s) or row for s, row in self._kept.marks.items() if s not in seen}
+        needed = _Kept(unseen | self.marks.late(kept), sorted(self.marks.regressed))
         if needed != self._kept:
             self._write(needed)
             self._kept = needed
 
-    def _read(self) -> dict[str, Row]:
+    def _read(self) -> _Kept:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, Row])
+            return msgspec.json.decode(self._path.read_bytes(), type=_Kept)
         except FileNotFoundError:
-            return {}
+            return _Kept()
         except (OSError, msgspec.DecodeError) as error:  # without it we are as careful as on a first start
             _log.warning("marks in %s cannot be read: %s", self._path, error)
-            return {}
+            return _Kept()
 
-    def _write(self, needed: dict[str, Row]) -> None:
+    def _write(self, needed: _Kept) -> None:
         new = self._path.with_suffix(".new")
         try:
             with new.open("wb") as file:

@@ -195,12 +195,12 @@ class _NgsiHttp(abc.ABC):
     def _outcome(self, run: _Run, error: UplinkUnavailable | None) -> Delivery:
         accepted = frozenset(run.accepted & run.ids)
         self._ever_accepted = self._ever_accepted or bool(accepted)
-        if run.rejected and not self._ever_accepted and error is None:
-            error = self._refused("uplinks.refuses-all", next(iter(run.rejected.values())))
+        if run.rejected and not self._ever_accepted:
+            error = error or self._refused("uplinks.refuses-all", next(iter(run.rejected.values())))
             run.rejected.clear()
         if error is None and run.held:
             error = self._away("uplinks.busy", run.why_held)
-        rejected = {**run.rejected, **run.unmappable}
+        rejected = {i: why for i, why in {**run.rejected, **run.unmappable}.items() if i in run.ids}
         if error is not None and not accepted and not rejected:
             raise error
         return Delivery(accepted, rejected, error.retry_after_s if error else None, error)

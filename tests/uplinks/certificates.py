@@ -10,7 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class Authority:
-    """Signs certificates into a folder; every name stands for 127.0.0.1 too."""
+    """Signs certificates into a folder; those for localhost stand for 127.0.0.1 too."""
 
     def __init__(self, folder, name="ca"):
         self.folder = folder
@@ -19,11 +19,11 @@ class Authority:
         certificate = self._sign(self._name, self._key.public_key(), -1, 10, authority=True)
         self.ca = str(self._write(f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM)))
 
-    def issue(self, name, *, begins=-1, ends=10):
+    def issue(self, name, *, begins=-1, ends=10, host="localhost"):
         """(certificate file, key file) valid from and to so many days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key.public_key(), begins, ends)
+        certificate = self._sign(subject, key.public_key(), begins, ends, host)
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -32,7 +32,7 @@ class Authority:
             str(self._write(f"{name}.key", secret)),
         )
 
-    def _sign(self, subject, public_key, begins, ends, *, authority=False):
+    def _sign(self, subject, public_key, begins, ends, host="", *, authority=False):
         now = dt.datetime.now(dt.UTC)
         builder = (
             x509.CertificateBuilder()
@@ -50,7 +50,9 @@ class Authority:
             usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
             builder = builder.add_extension(usage, critical=True)
         else:
-            names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            names = [x509.DNSName(host)]
+            if host == "localhost":
+                names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
             both = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
             builder = builder.add_extension(both, critical=False)

@@ -1,12 +1,19 @@
 """The HTTP uplinks against the embedded city: who is accepted, who is kept, what becomes current."""
 
-import pytest
+import ssl
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgeagent import messages
+from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.ports import Row
 from edgeagent.reading import Moment, TimeTrust
-from edgeagent.simulate.city import City
+from edgeagent.simulate.city import City, answer, cut, hang
 from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig, NgsiV2, NgsiV2Config
 from tests.fakes import surroundings, water
+from tests.uplinks.certificates import Authority
 
 START = 1_795_000_000_000
 
@@ -53,3 +60,287 @@ async def test_readings_become_entities(city, uplink, driver):
     assert seen.newest[name("b")].values["waterLevel"] == 0.02
     assert [i.sequence for i in city.history(name("a"))] == [1, 3]
     assert (seen.regressions, seen.duplicates, seen.repeated) == (0, 0, 0)
+
+
+async def fails(uplink, rows=None):
+    with pytest.raises(UplinkUnavailable) as caught:
+        await uplink.deliver(rows or [row(1)])
+    speaks(caught.value)
+    return caught.value
+
+
+def speaks(error):
+    """Every error can be told in both languages, with nothing left open."""
+    for lang in messages.LANGUAGES:
+        assert "?" not in str(messages.text(error.code, error.facts, lang)).replace("? ", "").replace("?#", "")
+
+
+async def test_a_batch_of_one_entity_ends_on_its_newest(city, uplink):
+    delivery = await uplink().deliver([row(1), row(4), row(3), row(2)])
+    assert delivery.accepted == {1, 2, 3, 4}
+    assert [i.sequence for i in city.history()] == [1, 2, 3, 4]
+    assert city.snapshot().regressions == 0
+
+
+async def test_older_values_go_to_the_history_endpoint(city, uplink):
+    link = uplink(history="temporal")
+    assert (await link.deliver([row(i) for i in range(1, 7)])).accepted == set(range(1, 7))
+    assert [(i.way, i.sequence) for i in city.history()] == [
+        ("upsert", 6),
+        *(("temporal", i) for i in range(1, 6)),
+    ]
+    assert (await link.deliver([row(10, second=0), row(11, second=9)])).accepted == {10, 11}
+    seen = city.snapshot()
+    assert seen.newest[name("miyagawa")].sequence == 11
+    assert (seen.regressions, seen.duplicates) == (0, 0)
+
+
+async def test_older_values_may_be_dropped_and_are_settled(city, uplink):
+    assert (await uplink(history="drop").deliver([row(1), row(2), row(3)])).accepted == {1, 2, 3}
+    assert [i.sequence for i in city.history()] == [3]
+
+
+async def test_a_late_value_is_replayed_and_the_newest_again(city, uplink):
+    link = uplink()
+    await link.deliver([row(5)])
+    assert (await link.deliver([row(3)])).accepted == {3}
+    assert [i.sequence for i in city.history()] == [5, 3, 5]
+    assert city.snapshot().newest[name("miyagawa")].sequence == 5
+
+
+async def test_a_replay_that_was_cut_in_the_middle_is_mended(city, uplink, tmp_path):
+    link = uplink()
+    await link.deliver([row(5)])
+    city.script(hang(0), cut())
+    assert (await link.deliver([row(3)])).accepted == {3}
+    assert city.snapshot().newest[name("miyagawa")].sequence == 3
+    assert (tmp_path / "uplink-city.marks").exists()
+    again = uplink()  # as after a restart
+    assert (await again.deliver([row(6, "other")])).accepted == {6}
+    assert city.snapshot().newest[name("miyagawa")].sequence == 5
+
+
+async def test_the_newest_survives_a_restart_while_older_ones_wait(city, uplink):
+    city.script(hang(0), answer(503))
+    delivery = await uplink(history="temporal").deliver([row(i) for i in range(1, 4)])
+    assert delivery.accepted == {3}
+    assert delivery.error.code == "uplinks.busy"
+    assert (await uplink(history="temporal").deliver([row(1), row(2)])).accepted == {1, 2}
+    seen = city.snapshot()
+    assert seen.newest[name("miyagawa")].sequence == 3 and seen.regressions == 0
+
+
+batches = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=6, unique=True), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("history", ["replay-ending-on-newest", "temporal", "drop"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=batches)
+async def test_any_shuffle_leaves_the_newest_as_current(city, uplink, history, batches):
+    with city.lock:
+        city.memory.__init__()
+    link = uplink(history=history)
+    for seconds in batches:
+        rows = [row(100 * n + s, "ab"[s % 2], second=s) for n, s in enumerate(seconds)]
+        assert (await link.deliver(rows)).accepted == {r.id for r in rows}
+    sent = [s for batch in batches for s in batch]
+    for source in "ab":
+        newest = max((s for s in sent if "ab"[s % 2] == source), default=None)
+        if newest is not None:
+            assert city.snapshot().newest[name(source)].values["waterLevel"] == newest / 100
+    if history == "temporal":
+        assert city.snapshot().regressions == 0
+    if history != "drop":
+        assert {i.values["waterLevel"] for i in city.history()} == {s / 100 for s in sent}
+    await link.close()
+
+
+@pytest.mark.parametrize("driver", ["ngsi-ld", "ngsi-v2"])
+async def test_one_poison_among_many_is_found_and_named(city, uplink, driver):
+    city.poison(name("s7"), whole_batch=True)
+    rows = [row(i, f"s{i}") for i in range(1, 21)]
+    delivery = await uplink(driver).deliver(rows)
+    assert delivery.accepted == {r.id for r in rows} - {7}
+    assert "not acceptable" in delivery.rejected[7]
+    assert delivery.error is None
+
+
+async def test_207_rejects_one_and_keeps_another(city, uplink):
+    city.poison(name("bad"))
+    city.overload(name("busy"))
+    delivery = await uplink().deliver([row(1, "bad"), row(2, "busy"), row(3, "good"), row(4, "busy")])
+    assert delivery.accepted == {3}
+    assert set(delivery.rejected) == {1}
+    assert delivery.error.code == "uplinks.busy"
+    city.overload()
+    assert (await uplink().deliver([row(2, "busy"), row(4, "busy")])).accepted == {2, 4}
+    assert city.snapshot().regressions == 0
+
+
+async def test_a_poison_in_the_history_is_named(city, uplink):
+    link = uplink(history="temporal")
+    await link.deliver([row(9)])
+    city.poison(name("miyagawa"))
+    delivery = await link.deliver([row(1), row(2), row(8, "other")])
+    assert set(delivery.rejected) == {1, 2} and delivery.accepted == {8}
+
+
+async def test_a_receiver_that_takes_nobody_empties_nothing(city, uplink):
+    rows = [row(i, f"s{i}") for i in range(1, 21)]
+    city.poison(*(name(f"s{i}") for i in range(1, 21)))
+    link = uplink()
+    error = await fails(link, rows)
+    assert isinstance(error, UplinkRefused) and error.code == "uplinks.refuses-all"
+    await link.deliver([row(30, "good")])
+    assert (await fails(link, rows)).code == "uplinks.refuses-all"
+    assert set((await link.deliver(rows[:3])).rejected) == {1, 2, 3}
+
+
+async def test_a_round_that_fails_leaves_the_earlier_ones_accepted(city, uplink):
+    city.script(hang(0), hang(0), answer(503, retry_after_s=7))
+    delivery = await uplink().deliver([row(i) for i in range(1, 6)])
+    assert delivery.accepted == {1, 2}
+    assert delivery.retry_after_s == 7.0
+    assert delivery.error.code == "uplinks.busy"
+    speaks(delivery.error)
+
+
+@pytest.mark.parametrize("driver", ["ngsi-ld", "ngsi-v2"])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (answer(429, retry_after_s=3), "uplinks.busy"),
+        (answer(503), "uplinks.busy"),
+        (answer(408), "uplinks.busy"),
+        (
+            answer(503, body='{"type":"https://uri.etsi.org/ngsi-ld/errors/LdContextNotAvailable"}'),
+            "uplinks.context-not-available",
+        ),
+        (answer(401), "uplinks.credentials-refused"),
+        (answer(403), "uplinks.credentials-refused"),
+        (answer(404), "uplinks.wrong-address"),
+        (answer(200, body="<html>welcome to the hotspot</html>"), "uplinks.not-a-broker"),
+        (answer(307), "uplinks.redirected"),
+        (cut(), "uplinks.cut"),
+        (cut(stored=True), "uplinks.cut"),
+        (cut(half=True), "uplinks.cut"),
+        (hang(3), "uplinks.timeout"),
+    ],
+)
+async def test_whatever_goes_wrong_everything_is_kept_and_sent_again(city, uplink, driver, fault, code):
+    link = uplink(driver, timeout_s=0.3)
+    city.script(fault)
+    error = await fails(link)
+    assert error.code == code
+    assert error.retry_after_s == fault.retry_after_s
+    assert isinstance(error, UplinkRefused) == (code in REFUSALS)
+    assert (await link.deliver([row(1)])).accepted == {1}
+
+
+REFUSALS = {"uplinks.credentials-refused", "uplinks.wrong-address", "uplinks.redirected"}
+
+
+async def test_a_batch_too_large_for_the_broker_is_halved(city, uplink):
+    city.script(answer(413))
+    assert len((await uplink().deliver([row(i, f"s{i}") for i in range(1, 9)])).accepted) == 8
+    assert city.snapshot().requests == 3
+
+
+async def test_requests_stay_below_their_limits(city, uplink):
+    rows = [row(i, f"s{i}") for i in range(1, 31)]
+    assert len((await uplink(max_body=5_000).deliver(rows)).accepted) == 30
+    by_size = city.snapshot().requests
+    assert len((await uplink(max_entities=4).deliver(rows)).accepted) == 30
+    assert by_size >= 6 and city.snapshot().requests - by_size == 8
+
+
+async def test_a_listener_that_is_gone_and_comes_back(city, uplink):
+    link = uplink()
+    await link.deliver([row(1)])
+    city.cut()
+    assert (await fails(link, [row(2)])).code in ("uplinks.connection-refused", "uplinks.cut")
+    assert (await fails(link, [row(2)])).code == "uplinks.connection-refused"
+    city.mend()
+    assert (await link.deliver([row(2)])).accepted == {2}
+
+
+async def test_a_name_that_does_not_exist(uplink):
+    assert (await fails(uplink(url="http://broker.invalid"))).code == "uplinks.no-such-host"
+
+
+async def test_token_and_tenant(city, uplink, tmp_path):
+    city.token, city.tenants = "s3cret", frozenset({"nagano"})
+    (tmp_path / "city-token").write_text("s3cret\n")
+    assert (await fails(uplink(token="absent"))).code == "uplinks.no-credential"
+    (tmp_path / "empty").write_text("\n")
+    assert (await fails(uplink(token="empty"))).code == "uplinks.no-credential"
+    assert (await fails(uplink(tenant="nagano"))).code == "uplinks.credentials-refused"
+    assert (await fails(uplink(tenant="osaka", token="city-token"))).code == "uplinks.no-tenant"
+    assert (await uplink(tenant="nagano", token="city-token").deliver([row(1)])).accepted == {1}
+
+
+async def test_a_credential_of_systemd_goes_first(city, uplink, tmp_path, monkeypatch):
+    city.token = "from-systemd"
+    given = tmp_path / "credentials"
+    given.mkdir()
+    (given / "t").write_text("from-systemd")
+    (tmp_path / "t").write_text("old")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    assert (await uplink(token="t").deliver([row(1)])).accepted == {1}
+
+
+async def test_a_time_that_is_none_is_a_dead_letter(uplink):
+    at = Moment(-5, 0, "b", TimeTrust.UNSYNCED)
+    delivery = await uplink().deliver([Row(1, water(at=at)), row(2)])
+    assert delivery.accepted == {2} and "-5" in delivery.rejected[1]
+
+
+def https(authority, **validity):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server", **validity))
+    return context
+
+
+async def test_certificates(tmp_path, uplink):
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    codes = {}
+    for case, context in {
+        "good": https(authority),
+        "expired": https(authority, begins=-9, ends=-2),
+        "future": https(authority, begins=2, ends=9),
+        "foreign": https(other),
+        "other name": https(authority, host="city.example"),
+    }.items():
+        city = City(tls=context)
+        city.start()
+        try:
+            link = uplink(url=city.url, ca=authority.ca)
+            codes[case] = "" if case == "good" else (await fails(link)).code
+            if case == "good":
+                assert (await link.deliver([row(1)])).accepted == {1}
+        finally:
+            city.stop()
+    assert codes == {
+        "good": "",
+        "expired": "uplinks.tls-expired",
+        "future": "uplinks.tls-not-yet-valid",
+        "foreign": "uplinks.tls-untrusted",
+        "other name": "uplinks.tls-wrong-name",
+    }
+
+
+async def test_a_server_that_wants_to_know_us(tmp_path, uplink):
+    authority = Authority(tmp_path)
+    context = https(authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca)
+    city = City(tls=context)
+    city.start()
+    try:
+        cert, key = authority.issue("gateway")
+        assert (await fails(uplink(url=city.url, ca=authority.ca))).code == "uplinks.tls-own-wanted"
+        link = uplink(url=city.url, ca=authority.ca, cert=cert, key=key)
+        assert (await link.deliver([row(1)])).accepted == {1}
+        assert (await fails(uplink(url=city.url, ca=authority.ca, cert=key, key=cert))).code == "uplinks.tls-file"
+    finally:
+        city.stop()
