@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["models", "profiles"]
+__all__ = ["model", "models", "profiles"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -21,6 +21,11 @@ def profiles() -> Path:
 def models() -> Path:
     """Folder of the shipped detector models (`*.onnx` with a card `*.toml` beside each)."""
     return _folder("models", "models")
+
+
+def model(name: str) -> Path:
+    """The .onnx file that `model = "…"` means: a shipped name, or a path that ends in .onnx."""
+    return Path(name) if name.endswith(".onnx") else models() / f"{name}.onnx"
 
 
 def _folder(shipped: str, checkout: str) -> Path:

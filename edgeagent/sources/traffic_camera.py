@@ -108,8 +108,7 @@ class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
     @property
     def model_file(self) -> Path:
         """The .onnx file that `model` means."""
-        path = Path(self.model)
-        return path if path.suffix == ".onnx" else shipped.models() / f"{self.model}.onnx"
+        return shipped.model(self.model)
 
 
 class TrafficCamera:

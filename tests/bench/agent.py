@@ -26,7 +26,7 @@ FOOTPRINT_S = float(os.environ.get("EDGEAGENT_FOOTPRINT_S", "60"))
 SLAVE = """
 import sys, time
 from edgeagent.simulate.modbus_slave import ModbusSlave
-words = lambda address, count: [1000 + (a * 7 + int(time.time() * 10)) % 500 for a in range(address, address + count)]
+words = lambda address, count: [1000 + (a * 7 + int(time.time() * 10)) %% 500 for a in range(address, address + count)]
 with ModbusSlave({unit: words for unit in range(1, %d)}, tcp=True) as slave:
     print(slave.port, flush=True)
     sys.stdin.read()
