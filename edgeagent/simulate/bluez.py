@@ -71,10 +71,10 @@ class VirtualBluez:
 
     async def stop(self) -> None:
         """Leave the bus without a word, as a killed daemon does."""
-        if self._bus is not None:
-            self._bus.disconnect()
-            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast left it untyped
-            self._bus = None
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.disconnect()
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast left it untyped
 
     def script(self, member: str, *answers: str) -> None:
         """Let the next calls of `member` fail with these D-Bus error names (or HANG), in order."""
@@ -154,6 +154,8 @@ class VirtualBluez:
             self._signal(path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", [_DEVICE, changed, []])
 
     def _on_message(self, message: Message) -> Message | bool | None:
+        if self._bus is None:
+            return True  # stopped while a batch of calls was being read: the dead do not answer
         if message.message_type is MessageType.SIGNAL and message.member == "NameOwnerChanged":
             name, _, owner = message.body
             if not owner:
