@@ -9,7 +9,11 @@ import statistics
 import time
 from pathlib import Path
 
+import numpy as np
+
 from edgeagent import shipped
+from edgeagent.sources.count_eval import read_truth, watch
+from edgeagent.sources.detector import Detector
 from tests.bench.figures import say
 
 SHARED = Path(os.environ.get("EDGEAGENT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -26,9 +30,6 @@ def vision():
 
 
 def _score(name, model):
-    from edgeagent.sources.count_eval import read_truth, watch
-    from edgeagent.sources.detector import Detector
-
     detector = Detector(model)
     totals = dict.fromkeys(RATES, 0)
     true = 0
@@ -51,8 +52,6 @@ def _score(name, model):
 
 
 def _frame_time(name, detector):
-    import numpy as np
-
     picture = np.random.default_rng(1).integers(0, 255, (288, 352, 3), dtype=np.uint8)
     walls = []
     for _ in range(60):
