@@ -91,6 +91,8 @@ def to_int8(source: Path, into: Path, pictures: list[Picture]) -> None:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
+        # 7-bit weights: on x86 without VNNI the 8-bit product sums saturate, which cost four points of AP there.
+        reduce_range=True,
         calibrate_method=CalibrationMethod.MinMax,
         nodes_to_exclude=kept,
     )
