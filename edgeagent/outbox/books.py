@@ -107,6 +107,7 @@ class Books:
         # Every id ever given is of a row that is still here, or is settled by someone: none is given twice.
         newest = db.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0]
         ledger.last = max([newest, *(account.settled.last for account in (ledger.store, *found.values()))])
+        self._check(newest, found.values())
         ledger.buried = {row for (row,) in db.execute("SELECT row FROM dead WHERE row IN (SELECT id FROM rows)")}
         ledger.accounts = {name: found.get(name) or ledger.store.copy() for name in uplinks}
         if found.keys() != set(uplinks):
@@ -123,6 +124,15 @@ class Books:
                 db.execute(schema.DELETE_ROWS, (begin, min(begin + _CHUNK - 1, last)))
         if self.dirty:
             self.write()
+
+    def _check(self, newest: int, accounts: Iterable[Account]) -> None:
+        """What is gone was settled by everybody, and nothing above the newest row is not gone."""
+        gone = self.ledger.store.settled
+        runs = [(1, gone.floor), *gone.runs]
+        if any(True for _ in gone.gaps(newest + 1, self.ledger.last)) or any(
+            True for account in accounts for run in runs for _ in account.settled.gaps(*run)
+        ):
+            raise ValueError("the accounts contradict each other")
 
     def _read_accounts(self) -> dict[str, Account]:
         db = self._file.db

@@ -83,6 +83,8 @@ class File:
                 for statement in step:
                     self.db.execute(statement)
                 self.db.execute(f"PRAGMA user_version = {number}")
+        if self.db.execute(schema.SHAPE).fetchall() != _right_shape():
+            raise trouble.NotOurs("the tables are not those of an outbox")
 
     def drop(self) -> None:
         """Close; SQLite folds the WAL into the file."""
@@ -207,3 +209,12 @@ class File:
             old.backup(copy)
         self.drop()
         self._connect()
+
+
+def _right_shape() -> list[tuple[str, str, str]]:
+    """What SHAPE finds in a sound file: a flipped bit in a column's name shows only when it is used."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        for step in schema.STEPS:
+            for statement in step:
+                db.execute(statement)
+        return db.execute(schema.SHAPE).fetchall()

@@ -1,7 +1,7 @@
 """Reading <-> bytes.  Pure.
 
-A record is one version byte, a CRC-32 of what follows (big-endian), and the Reading as a MessagePack
-array.  SQLite notices a torn page, not a flipped bit inside a value: on a worn SD card the CRC
+A record is one version byte, a CRC-32 (big-endian, started with the version) of what follows, and the
+Reading as a MessagePack array.  SQLite notices a torn page, not a flipped bit inside a value: on a worn SD card the CRC
 is what keeps a wrong number from leaving as a good one.  Within version 1 fields may only be
 added at the end of Reading, Moment and Quantity, with defaults: msgspec then reads both ways.
 """
@@ -36,7 +36,7 @@ class RecordDamaged(OutboxUnavailable):
 def pack(reading: Reading) -> bytes:
     """A reading as one record."""
     body = _encode(reading)
-    return _HEAD.pack(FORMAT, crc32(body)) + body
+    return _HEAD.pack(FORMAT, crc32(body, FORMAT)) + body
 
 
 def unpack(record: bytes) -> Reading:
@@ -46,10 +46,10 @@ def unpack(record: bytes) -> Reading:
         RecordUnknown: another format version.
         RecordDamaged: too short, checksum wrong, or not a reading.
     """
-    if record[:1] and record[0] != FORMAT:
-        raise RecordUnknown("outbox.record-version", version=record[0], known=FORMAT)
     body = record[_HEAD.size :]
-    if len(record) <= _HEAD.size or _HEAD.unpack_from(record)[1] != crc32(body):
+    if len(record) <= _HEAD.size or _HEAD.unpack_from(record)[1] != crc32(body, FORMAT):
+        if record[:1] and record[0] != FORMAT:
+            raise RecordUnknown("outbox.record-version", version=record[0], known=FORMAT)
         raise RecordDamaged("outbox.record-damaged", why="checksum")
     try:
         return _decode(body)

@@ -24,6 +24,7 @@ __all__ = [
     "SET_NUMBER",
     "SET_RUN",
     "SET_STREAM",
+    "SHAPE",
     "STEPS",
 ]
 
@@ -55,6 +56,8 @@ STEPS = (
         "CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     ),
 )
+
+SHAPE = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
 
 ADD_ROW = "INSERT INTO rows (id, cls, record) VALUES (?, ?, ?)"
 DELETE_ROWS = "DELETE FROM rows WHERE id BETWEEN ? AND ?"

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -60,7 +61,7 @@ class Store:
             try:
                 self._load(first_id)
             except sqlite3.DatabaseError as error:
-                if not trouble.is_damage(error):
+                if not trouble.is_damage(error, opening=True):
                     raise
                 self._notice(self._file.set_aside(error))
                 self._load(first_id)
@@ -72,11 +73,17 @@ class Store:
             raise
 
     def _load(self, first_id: int) -> None:
+        try:
+            self._read_all(first_id)
+        except (KeyError, TypeError, ValueError) as error:  # SQLite read it, and it makes no sense
+            raise trouble.NotOurs(f"{type(error).__name__}: {error}") from error
+
+    def _read_all(self, first_id: int) -> None:
         self._file.open()
         db = self._file.db
         self._mark = mark.read(self._file.path)
         numbers = dict(db.execute("SELECT name, value FROM numbers"))
-        if not numbers:  # a fresh file
+        if not numbers and db.execute("SELECT count(*) FROM accounts").fetchone()[0] == 0:  # a fresh file
             numbers = {"base": self._mark, "lost": 0, "thinned": 0}
             with self._file.transaction():
                 db.executemany(schema.SET_NUMBER, numbers.items())
@@ -216,7 +223,7 @@ class Store:
             wanted = limit - len(found) + alarms  # the alarms already found come by again
             got = db.execute(schema.NEXT, (first, last, wanted)).fetchall()
             seen = last if len(got) < wanted else got[-1][0]
-            if len(got) != seen - first + 1:
+            if len(got) != seen - first + 1 or got[0][0] != first:
                 self._lose_missing(first, seen, [row for row, _ in got])
             for row, record in got:
                 if len(found) == limit:
@@ -240,6 +247,8 @@ class Store:
 
     def _lose_missing(self, first: int, last: int, here: list[int]) -> None:
         """Ids have no holes, so a row that should be in first..last and is not was lost by the disk."""
+        if any(not last_one < row <= last for last_one, row in pairwise((first - 1, *here))):
+            raise trouble.NotOurs("rows out of order")
         before, present = self._ledger.lost, runs_of(here)
         ends = [first - 1, *(end for _, end in present)]
         starts = [*(start for start, _ in present), last + 1]

@@ -19,6 +19,7 @@ _CODES = {
     sqlite3.SQLITE_CANTOPEN: "outbox.unwritable",
     sqlite3.SQLITE_PERM: "outbox.unwritable",
 }
+_SURROUNDINGS = frozenset(_CODES) | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 _ERRNOS = {
     errno.ENOSPC: "outbox.disk-full",
     errno.EDQUOT: "outbox.disk-full",
@@ -32,7 +33,7 @@ _ERRNOS = {
 
 
 class NotOurs(sqlite3.DatabaseError):
-    """A sound SQLite file that this version cannot use."""
+    """A file that SQLite can read and this version cannot use."""
 
     sqlite_errorcode = sqlite3.SQLITE_NOTADB
 
@@ -41,9 +42,17 @@ def _code(error: sqlite3.Error) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file's content, not its surroundings, is at fault."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def is_damage(error: sqlite3.Error, *, opening: bool = False) -> bool:
+    """Whether the file's content, not its surroundings, is at fault.
+
+    Args:
+        error: what was raised.
+        opening: while a file is opened, everything that is not the fault of disk, rights or another
+            process is the content's: a damaged schema is a mere syntax error to SQLite.
+    """
+    if opening:
+        return _code(error) not in _SURROUNDINGS
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
 
 
 def is_full(error: sqlite3.Error) -> bool:
