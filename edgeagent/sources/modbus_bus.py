@@ -124,6 +124,7 @@ class Bus:
             connected = await client.connect()
         except (ValueError, termios.error):  # pymodbus catches only OSError here
             connected = False
+        _stop_if_cancelled()
         if not connected:
             self.close()
             raise self._why_not()
@@ -170,8 +171,8 @@ class Bus:
     def _lost(self) -> SourceUnavailable:
         raise NotImplementedError
 
-    async def _exchange(self, request: Request, timeout_s: float) -> bool:
-        """Send one question and wait; False when the timeout ran out."""
+    async def _exchange(self, request: Request, timeout_s: float) -> None:
+        """Send one question and wait until an answer was found or the timeout ran out."""
         client = self._client
         if client is None or not client.connected:
             raise self._lost()
@@ -180,10 +181,10 @@ class Bus:
         try:
             await read(request.address, count=request.words, device_id=request.unit)
         except (ModbusException, OSError) as error:
+            _stop_if_cancelled()
             if not client.connected:
                 raise self._lost() from error
-            return False
-        return True
+        _stop_if_cancelled()
 
     def _refused(self, request: Request, found: Refusal) -> FrameError:
         known = found.code if found.code in (1, 2, 3, 4, 5, 6, 10, 11) else "other"
@@ -323,6 +324,17 @@ class TcpBus(Bus):
 
     def _lost(self) -> SourceUnavailable:
         return SourceUnavailable("gauges.tcp-lost", bus=self.name)
+
+
+def _stop_if_cancelled() -> None:
+    """Cancel the present task once more, if it was cancelled and did not notice.
+
+    pymodbus waits with `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that
+    comes in the same turn of the loop as the answer; the daemon would then never stop.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _as_pdu(found: Answer | Refusal, unit: int, transaction: int) -> ModbusPDU:

@@ -50,9 +50,9 @@ SOUND = {"leading-zero", "noise-before", "echo", "duplicate", "previous", "bytew
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_faults(fault):
-    with ModbusSlave({1: registers_from({0x20: 1, 0x21: 2})}, late_s=0.1) as slave:
+    with ModbusSlave({1: registers_from({0x20: 1, 0x21: 2})}, late_s=0.05) as slave:
         slave.faults[1] = [fault]
-        spoilt = find(ASK, asked(slave, seconds=0.3))[0]
+        spoilt = find(ASK, asked(slave, seconds=0.15))[0]
         assert isinstance(spoilt, Answer) == (fault in SOUND)
         time.sleep(0.05)
         if fault != "babble":

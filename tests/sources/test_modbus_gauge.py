@@ -18,7 +18,8 @@ from edgeagent.sources import driver
 from edgeagent.sources.modbus_bus import RtuBus, SerialLine, TcpBus
 from edgeagent.sources.modbus_gauge import ModbusGaugeConfig, ModbusGauges
 from edgeagent.sources.serial_port import explain
-from edgeagent.wire.rtu import Request
+from edgeagent.wire.mbap import Stream
+from edgeagent.wire.rtu import Line, Request
 from tests.fakes import Collector, surroundings
 
 LEVEL = 0x20
@@ -160,29 +161,40 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("fault", BELIEVED)
-async def test_rtu_reads_through(tmp_path, profile, fault):
-    with ModbusSlave({1: holding()}) as slave:
-        slave.faults[1] = fault
-        async with running([section(slave, profile)], tmp_path) as out:
-            await until(lambda: len(out.readings) >= 3)
-    assert set(levels(out)) == {1.234}
-    assert out.problems == []
+async def side_by_side(scenario, faults):
+    """Play a scenario for every fault at once, each on a bus of its own: they mostly wait."""
+    async with asyncio.TaskGroup() as group:
+        for fault in faults:
+            group.create_task(scenario(fault), name=fault)
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-async def test_rtu_believes_nothing_else(tmp_path, hasty, fault):
-    with ModbusSlave({1: holding()}, late_s=0.15) as slave:
-        slave.faults[1] = fault
-        async with running([section(slave, hasty, every_s=0.1)], tmp_path) as out:
-            await until(lambda: len(out.readings) >= 1)
-            assert set(levels(out)) == {None}
-            slave.faults.clear()
-            await until(lambda: levels(out)[-1] is not None)
-    assert f"gauges.{REFUSED[fault]}" in codes(out)
-    missing = out.readings[0].quantities["level"]
-    assert missing.quality is Quality.MISSING
-    assert out.readings[0].facts["reason:level"] == REFUSED[fault]
+async def test_rtu_reads_through(tmp_path, profile):
+    async def reads(fault):
+        with ModbusSlave({1: holding()}) as slave:
+            slave.faults[1] = fault
+            async with running([section(slave, profile)], tmp_path) as out:
+                await until(lambda: len(out.readings) >= 3)
+        assert set(levels(out)) == {1.234}, fault
+        assert out.problems == [], fault
+
+    await side_by_side(reads, BELIEVED)
+
+
+async def test_rtu_believes_nothing_else(tmp_path, hasty):
+    async def refuses(fault):
+        with ModbusSlave({1: holding()}, late_s=0.15) as slave:
+            slave.faults[1] = fault
+            async with running([section(slave, hasty, every_s=0.1)], tmp_path) as out:
+                await until(lambda: len(out.readings) >= 1)
+                assert set(levels(out)) == {None}, fault
+                slave.faults.clear()
+                await until(lambda: levels(out)[-1] is not None)
+        assert f"gauges.{REFUSED[fault]}" in codes(out), fault
+        assert set(levels(out)) == {None, 1.234}, fault
+        assert out.readings[0].quantities["level"].quality is Quality.MISSING
+        assert out.readings[0].facts["reason:level"] == REFUSED[fault], fault
+
+    await side_by_side(refuses, REFUSED)
 
 
 TCP_REFUSED = {
@@ -200,19 +212,22 @@ TCP_REFUSED = {
 }
 
 
-@pytest.mark.parametrize("fault", TCP_REFUSED)
-async def test_tcp_believes_nothing_else_and_comes_back(tmp_path, hasty, fault):
-    with ModbusSlave({1: holding()}, tcp=True, late_s=0.15) as slave:
-        slave.faults[1] = fault
-        async with running([section(slave, hasty, every_s=0.1)], tmp_path) as out:
-            await until(lambda: out.problems)
-            assert set(levels(out)) <= {None}
-            slave.faults.clear()
-            await until(lambda: levels(out) and levels(out)[-1] == 1.234)
-    assert TCP_REFUSED[fault] in codes(out)
-    assert set(levels(out)) <= {None, 1.234}
+async def test_tcp_believes_nothing_else_and_comes_back(tmp_path, hasty):
+    async def refuses(fault):
+        with ModbusSlave({1: holding()}, tcp=True, late_s=0.15) as slave:
+            slave.faults[1] = fault
+            async with running([section(slave, hasty, every_s=0.1)], tmp_path) as out:
+                await until(lambda: out.problems)
+                assert set(levels(out)) <= {None}, fault
+                slave.faults.clear()
+                await until(lambda: levels(out) and levels(out)[-1] == 1.234)
+        assert TCP_REFUSED[fault] in codes(out), fault
+        assert set(levels(out)) <= {None, 1.234}, fault
+
+    await side_by_side(refuses, TCP_REFUSED)
 
 
+@pytest.mark.slow
 async def test_a_late_answer_never_becomes_another_one(tmp_path):
     """Every value is its own address, so that an answer to another question shows."""
     with ModbusSlave({1: lambda a, n: range(a, a + n)}, late_s=0.2) as slave:
@@ -246,6 +261,7 @@ async def test_an_older_answer_in_front_of_the_true_one(tmp_path, latency_s):
         bus.close()
 
 
+@pytest.mark.slow
 async def test_three_units_one_dead(tmp_path, profile):
     every_s, timeout_s = 0.6, 0.25
     with ModbusSlave({1: holding(1000), 3: holding(3000)}) as slave:
@@ -265,6 +281,7 @@ async def test_three_units_one_dead(tmp_path, profile):
         assert slips[-1] < timeout_s + 0.8, "the worst slip is one timeout (and a busy machine)"
 
 
+@pytest.mark.slow
 async def test_what_is_published_is_what_the_slave_held(tmp_path, hasty):
     """The level changes with every question, and faults rain: no reading shows another one."""
     count = iter(range(1, 30_000))
@@ -430,6 +447,27 @@ async def test_shutdown_in_mid_question_then_a_right_value(tmp_path, profile):
         async with running([section(slave, profile, timeout_s=0.3)], tmp_path) as out:
             await until(lambda: out.readings)
         assert levels(out)[0] == 1.0
+
+
+@BUSES
+async def test_a_stop_in_the_very_turn_of_the_answer(tmp_path, profile, tcp, monkeypatch):
+    """`asyncio.wait_for` of Python 3.11 swallows this cancellation; the source must not."""
+    judge = Stream if tcp else Line
+    received = judge.received
+    task = None
+
+    def received_and_stopped(self, *args):
+        found = received(self, *args)
+        if found is not None:
+            task.cancel()
+        return found
+
+    monkeypatch.setattr(judge, "received", received_and_stopped)
+    with ModbusSlave({1: holding()}, tcp=tcp) as slave:
+        source = ModbusGauges.make([section(slave, profile)], surroundings(tmp_path, SystemClock()))
+        task = asyncio.create_task(source.run(Collector()))
+        done, _ = await asyncio.wait([task], timeout=5)
+        assert done and task.cancelled()
 
 
 async def test_writing_cannot_be_reached(tmp_path):
