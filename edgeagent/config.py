@@ -15,7 +15,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -81,17 +81,14 @@ class Catalogue:
         rule: rule name -> config type.
         uplink: driver name -> config type.
         outbox: type of the `[outbox]` section.
-        source_names, uplink_names: what `driver = ` may say, for near-miss suggestions.
 
-    The callables raise ConfigError for a name they do not know.
+    The callables raise ConfigError for a name they do not know; its fact `choices` lists what they do.
     """
 
     source: Callable[[str], tuple[type[SourceConfig], Sequence[str]]]
     rule: Callable[[str], type[msgspec.Struct]]
     uplink: Callable[[str], type[UplinkConfig]]
     outbox: type[msgspec.Struct]
-    source_names: Sequence[str] = field(default_factory=tuple)
-    uplink_names: Sequence[str] = field(default_factory=tuple)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -132,7 +129,7 @@ def load(data: Mapping[str, Any], catalogue: Catalogue) -> tuple[Config | None, 
             sources.append(section)
     uplinks = []
     for path, table in _tables(data, "uplinks", problems):
-        uplink, found = _driven(table, path, catalogue.uplink, catalogue.uplink_names)
+        uplink, found = _driven(table, path, catalogue.uplink)
         problems += found
         if uplink:
             uplinks.append(uplink)
@@ -239,12 +236,12 @@ def _choices(kind: Any) -> list[str]:  # noqa: ANN401  any annotation
 def _source(
     table: Mapping[str, Any], path: str, catalogue: Catalogue
 ) -> tuple[SourceSection | None, list[ConfigError]]:
-    name = table.get("driver")
-    accepted: Sequence[str] = ()
-    if isinstance(name, str) and name in catalogue.source_names:
-        accepted = catalogue.source(name)[1]
+    try:
+        accepted = catalogue.source(table["driver"])[1]
+    except (ConfigError, KeyError, TypeError):  # `_driven` says what is wrong with it
+        accepted = ()
     own = {key: value for key, value in table.items() if key not in accepted}
-    config, problems = _driven(own, path, lambda n: catalogue.source(n)[0], catalogue.source_names, accepted)
+    config, problems = _driven(own, path, lambda name: catalogue.source(name)[0], accepted)
     rules = {}
     for rule in accepted:
         if rule in table:
@@ -259,28 +256,18 @@ def _driven(
     table: Mapping[str, Any],
     path: str,
     lookup: Callable[[str], type[T]],
-    names: Sequence[str],
     also: Sequence[str] = (),
 ) -> tuple[T | None, list[ConfigError]]:
     """Decode a section whose type depends on its `driver` key."""
     name = table.get("driver")
-    if not isinstance(name, str) or name not in names:
-        code = "config.missing" if name is None else "config.not-a-choice"
-        listing = ", ".join(names)
-        return None, [
-            ConfigError(
-                code,
-                path=f"{path}.driver",
-                expected=listing,
-                got=_show(name),
-                choices=listing,
-                hint=_near(str(name), names),
-            )
-        ]
+    if not isinstance(name, str):
+        code = "config.missing" if name is None else "config.wrong-type"
+        return None, [ConfigError(code, path=f"{path}.driver", expected='driver = "…"', got=_show(name))]
     try:
         kind = lookup(name)
     except ConfigError as error:
-        error.facts.setdefault("path", f"{path}.driver")
+        error.facts["path"] = f"{path}.driver"
+        error.facts.setdefault("hint", _near(name, str(error.facts.get("choices", "")).split(", ")))
         return None, [error]
     made, problems = decode(kind, table, path, also=also)
     if made is not None:

@@ -36,13 +36,17 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 10
 
 
+def known(name, wanted, kind):
+    if name != wanted:
+        raise ConfigError("config.not-a-choice", got=name, choices=wanted)
+    return kind
+
+
 CATALOGUE = Catalogue(
-    source=lambda name: (Gauge, ("alarm",)),
+    source=lambda name: (known(name, "gauge", Gauge), ("alarm",)),
     rule=lambda name: Alarm,
-    uplink=lambda name: City,
+    uplink=lambda name: known(name, "city", City),
     outbox=Store,
-    source_names=("gauge",),
-    uplink_names=("city",),
 )
 GOOD = {
     "gateway": {"id": "GW-1", "location": [138.2, 36.6]},

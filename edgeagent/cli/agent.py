@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,13 +21,13 @@ outbox = typer.Typer(help="The store of readings. 蓄積データ。", no_args_i
 def run(config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
     """Run the agent until SIGTERM or Ctrl-C. エージェントを動かす。"""
     from edgeagent.daemon import build
-    from edgeagent.daemon import run as daemon
 
     made, problems = build.read_config(config)
     if made is None:
         _tell(config, problems)
         raise typer.Exit(2)
-    daemon.run(made)
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "edgeagent.daemon", str(config)])  # noqa: S606  same process id, without typer
 
 
 def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None) -> None:

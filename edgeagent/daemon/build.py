@@ -42,8 +42,6 @@ def catalogue() -> Catalogue:
         rule=lambda name: rules.rule(name).Config,
         uplink=lambda name: uplinks.driver(name).Config,
         outbox=OutboxConfig,
-        source_names=sources.names(),
-        uplink_names=uplinks.names(),
     )
 
 
@@ -138,9 +136,7 @@ def _groups(config: Config, around: Surroundings) -> list[SourceGroup]:
 
 def _chain(driver: str, source: str, sections: Mapping[str, Any]) -> Chain:
     made = []
-    for name in rules.names():
-        if name not in sources.driver(driver).rules:
-            continue
+    for name in sources.driver(driver).rules:
         kind = rules.rule(name)
         section = sections.get(name)
         if section is None and kind.always:

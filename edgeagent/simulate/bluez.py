@@ -74,7 +74,8 @@ class VirtualBluez:
         bus, self._bus = self._bus, None
         if bus is not None:
             bus.disconnect()
-            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast left it untyped
+            with contextlib.suppress(EOFError):  # the bus itself went first
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast left it untyped
 
     def script(self, member: str, *answers: str) -> None:
         """Let the next calls of `member` fail with these D-Bus error names (or HANG), in order."""
