@@ -55,16 +55,19 @@ def pipeline():
 
 
 def cpu100():
-    """CPU of the daemon at 100 readings a second: 10 units, one register each, polled every 0.1 s."""
-    with _folder() as folder, _slave() as port, _broker(folder) as broker:
-        profile = folder / "one.toml"
-        profile.write_text(_ten_registers(1))
-        with _agent(folder, [*_gauges(port, profile, every_s=0.1), _mqtt(broker)]) as agent:
-            before, after, cpu_s = _watch(agent, CPU_S)
-            rate = (after["outbox"]["accepted"] - before["outbox"]["accepted"]) / CPU_S
-            say(
-                "cpu100", 100 * cpu_s / CPU_S * 100 / rate, "percent of one core at 100 readings/s", round(rate * CPU_S)
-            )
+    """CPU of the daemon at 100 readings a second.
+
+    `cpu100`: 100 register values a second (10 units x 10 registers, once a second each), the peer's
+    unit.  `cpu100_polls`: 100 polls a second (10 units, one register, every 0.1 s), the harder one.
+    """
+    for name, registers, every_s in (("cpu100", REGISTERS, 1.0), ("cpu100_polls", 1, 0.1)):
+        with _folder() as folder, _slave() as port, _broker(folder) as broker:
+            profile = folder / "registers.toml"
+            profile.write_text(_ten_registers(registers))
+            with _agent(folder, [*_gauges(port, profile, every_s=every_s), _mqtt(broker)]) as agent:
+                before, after, cpu_s = _watch(agent, CPU_S)
+                rate = (after["outbox"]["accepted"] - before["outbox"]["accepted"]) * registers / CPU_S
+                say(name, 100 * cpu_s / CPU_S * 100 / rate, "percent of one core at 100/s", round(rate * CPU_S))
 
 
 def footprint():
