@@ -7,9 +7,10 @@ that the Meteorological Agency issues.
     up      `confirm` usable readings in a row at or above a threshold; one is enough where the
             readings before it were already rising faster than `rate_m_per_10min`
     down    usable readings below threshold - hysteresis for `clear_after_s`, each threshold by its
-            own clock, and no gap between them longer than `blind_after_s`
+            own clock, and no gap between them that would count as blind
     kept    missing and failed readings never clear anything
-    blind   at caution or above, and no usable reading for `blind_after_s`: an alert of its own
+    blind   at caution or above, and no usable reading for `blind_after_s`, or for two and a half times
+            the usual distance between readings if they come seldom: an alert of its own
 
 The current alert is said again every ten minutes.  Where the first reading shows that nothing is
 wrong, that is said once: the city may still hold an alert from before a restart.
@@ -104,6 +105,8 @@ class Alarm:
         self._reached = 0  # how many thresholds, from the lowest, are in alarm
         self._trend: deque[tuple[int, float]] = deque(maxlen=_SLOPE_OF_MOST)
         self._last_ms: int | None = None  # of the last usable reading
+        self._fed_ms: int | None = None  # of the last reading of any quality
+        self._gaps: deque[int] = deque(maxlen=3)  # between readings
         self._level: Quantity | None = None
         self._flood = _Alert(source, source, "floodLevel")
         self._blind = _Alert(source, f"{source}:blind", "sensorBlind")
@@ -114,6 +117,9 @@ class Alarm:
             return (reading,)
         level = reading.quantities.get("level")
         alerts: list[Reading] = []
+        if self._fed_ms is not None:
+            self._gaps.append(reading.at.mono_ms - self._fed_ms)
+        self._fed_ms = reading.at.mono_ms
         value = level.value if level is not None and level.usable else None
         if level is not None and isinstance(value, int | float) and math.isfinite(value):
             alerts += self._see(float(value), level, reading.at)
@@ -125,12 +131,16 @@ class Alarm:
         """The blind alert, and the current alerts once more."""
         alerts: list[Reading] = []
         watching = self._name in ("caution", "evacuate", "danger")
-        silent = self._last_ms is not None and now.mono_ms - self._last_ms >= self._blind_ms
+        silent = self._last_ms is not None and now.mono_ms - self._last_ms >= self._patience_ms
         if watching and silent and not self._blind.active:
             alerts.append(self._blind.say(now, active=True, name=self._name))
         alerts += self._flood.again(now)
         alerts += self._blind.again(now)
         return alerts
+
+    @property
+    def _patience_ms(self) -> float:
+        return max(self._blind_ms, 2.5 * min(self._gaps, default=0))
 
     @property
     def _name(self) -> str:
@@ -139,7 +149,7 @@ class Alarm:
     def _see(self, value: float, level: Quantity, at: Moment) -> Iterator[Reading]:
         now = at.mono_ms
         unseen = self._last_ms is None
-        if unseen or now - (self._last_ms or 0) > self._blind_ms:
+        if unseen or now - (self._last_ms or 0) > self._patience_ms:
             for threshold in self._levels:  # nobody knows what the water did meanwhile
                 threshold.below_since = None
         self._last_ms, self._level = now, level

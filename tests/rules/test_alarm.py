@@ -183,6 +183,22 @@ def test_blind_below_caution_is_none():
     assert river.said()[-1] == (True, "standby")
 
 
+def test_a_gauge_that_speaks_every_ten_minutes_is_not_blind_in_between():
+    river = River(every_s=600).flow(0.5, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6)
+    assert river.said("sensorBlind") == [CALM]
+    river.flow(None)
+    assert river.said("sensorBlind") == [CALM]
+    river.flow(None)
+    assert river.said("sensorBlind") == [CALM, (True, "caution")]
+    assert River(every_s=600).flow(0.5, 1.2, 1.2, *[0.5] * 4).shown[-2:] == ["standby", "normal"]
+
+
+def test_one_long_gap_does_not_make_it_patient():
+    river = River().flow(0.5, 1.6, 1.6, 1.6).wait(7200).flow(1.6, 1.6)
+    assert river.said("sensorBlind") == [CALM, (True, "caution"), CALM]
+    assert river.flow(*[None] * 12).said("sensorBlind")[-1] == (True, "caution")
+
+
 def test_a_rise_that_lasts_confirms_at_once():
     config = AlarmConfig(levels_m=LEVELS, rate_m_per_10min=0.3)
     rising = [0.7, 0.76, 0.82, 0.88, 0.94]  # 0.6 m in ten minutes
