@@ -55,11 +55,12 @@ class Fault(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     stored: bool = False
     body: str = ""
+    location: str = ""
 
 
-def answer(status: int, *, retry_after_s: int | None = None, body: str = "") -> Fault:
+def answer(status: int, *, retry_after_s: int | None = None, body: str = "", location: str = "") -> Fault:
     """Answer with a status, nothing stored."""
-    return Fault("answer", status, retry_after_s, body=body)
+    return Fault("answer", status, retry_after_s, body=body, location=location)
 
 
 def hang(seconds: float) -> Fault:
@@ -259,7 +260,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.stored:
             self._store(body)
         if fault.how == "answer":
-            headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
+            headers = {"Location": fault.location} if fault.location else {}
+            if fault.retry_after_s is not None:
+                headers["Retry-After"] = str(fault.retry_after_s)
             text = fault.body or f'{{"type":"{_ERRORS}InternalError","title":"scripted {fault.status}"}}'
             self._refuse(fault.status, "", "", raw=text.encode(), headers=headers)
             return True

@@ -183,9 +183,8 @@ class _NgsiHttp(abc.ABC):
             for one in todo.rounds:
                 for chunk in self._chunks(self._write(one, run)):
                     self._send(chunk, run)
-            for stream, late in todo.history.items():
-                if stream not in run.held:
-                    self._history(late, run)
+            for late in todo.history.values():
+                self._history(late, run)
         except UplinkUnavailable as found:
             found.facts.setdefault("uplink", self._config.id)
             error = found

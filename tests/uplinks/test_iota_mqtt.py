@@ -11,6 +11,8 @@ from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.ports import Row
 from edgeagent.reading import Moment, TimeTrust
 from edgeagent.uplinks.iota_mqtt import IotaJson, IotaJsonConfig
+from edgeagent.uplinks.mqtt_link import MqttDoor, MqttLink
+from edgeagent.uplinks.thread import NamedThread
 from tests.fakes import surroundings, water
 from tests.uplinks.certificates import Authority
 from tests.uplinks.mosquitto import Agent, Mosquitto
@@ -244,3 +246,35 @@ async def test_a_payload_that_is_refused_for_good_is_a_dead_letter(uplink):
     async with broker_of(b"\x20\x03\x00\x00\x00", b"\x40\x04\x00\x01\x99\x00") as port:
         delivery = await uplink(port).deliver([row(1)])
     assert delivery.rejected == {1: "payload format invalid"} and not delivery.accepted
+
+
+async def test_no_more_in_flight_than_the_broker_takes(uplink):
+    heard = bytearray()
+    writers = []
+
+    async def talk(reader, writer):
+        writers.append(writer)
+        await reader.read(4096)
+        writer.write(b"\x20\x06\x00\x00\x03\x21\x00\x02")  # CONNACK, Receive Maximum 2
+        while data := await reader.read(65_536):
+            heard.extend(data)
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    link = uplink(server.sockets[0].getsockname()[1], timeout_s=0.3)
+    assert (await fails(link, [row(i, f"gauge{i}") for i in range(1, 9)])).code == "uplinks.timeout"
+    assert heard.count(b"/json/k/") == 2
+    server.close()
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_dead_link_is_noticed_without_anything_to_send(tmp_path, opened):
+    broker = opened(Mosquitto(tmp_path)).start()
+    door = MqttDoor(host="127.0.0.1", port=broker.port, client_id="x", keepalive_s=1, timeout_s=5)
+    link = await MqttLink.open(door, None, NamedThread("test"))
+    broker.freeze()
+    async with asyncio.timeout(10):
+        while link.error is None:
+            await asyncio.sleep(0.05)
+    assert link.error.code == "uplinks.cut"

@@ -1,14 +1,20 @@
 """The HTTP uplinks against the embedded city: who is accepted, who is kept, what becomes current."""
 
+import asyncio
+import contextlib
+import json
+import socket
 import ssl
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeagent import messages
+from edgeagent.clock import SystemClock
 from edgeagent.errors import UplinkRefused, UplinkUnavailable
-from edgeagent.ports import Row
+from edgeagent.ports import Row, Site, Surroundings
 from edgeagent.reading import Moment, TimeTrust
 from edgeagent.simulate.city import City, answer, cut, hang
 from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig, NgsiV2, NgsiV2Config
@@ -344,3 +350,59 @@ async def test_a_server_that_wants_to_know_us(tmp_path, uplink):
         assert (await fails(uplink(url=city.url, ca=authority.ca, cert=key, key=cert))).code == "uplinks.tls-file"
     finally:
         city.stop()
+
+
+async def test_history_waits_until_the_entity_exists(city, uplink):
+    city.overload(name("miyagawa"))
+    link = uplink(history="temporal")
+    assert (await link.deliver([row(1), row(2), row(3, "other")])).accepted == {3}
+    assert city.history(name("miyagawa")) == []
+    city.overload()
+    assert (await link.deliver([row(1), row(2)])).accepted == {1, 2}
+    assert [(i.way, i.sequence) for i in city.history(name("miyagawa"))] == [("upsert", 2), ("temporal", 1)]
+
+
+async def test_an_answer_that_drips_is_not_waited_for(tmp_path):
+    """The time limit of a socket is per packet; the uplink's is for the whole."""
+
+    def drip():
+        line, _ = listener.accept()
+        with line, contextlib.suppress(ConnectionError):
+            line.recv(100_000)
+            line.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n")
+            while not enough.wait(0.05):
+                line.sendall(b" ")
+
+    around = Surroundings(SystemClock(), Site("GW"), tmp_path)
+    enough = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=drip)
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        link = NgsiLd.make(NgsiLdConfig(id="c", driver="ngsi-ld", url=url, timeout_s=0.5), around)
+        try:
+            async with asyncio.timeout(10):
+                assert (await fails(link)).code == "uplinks.timeout"
+        finally:
+            enough.set()
+            server.join()
+            await link.close()
+
+
+async def test_a_later_row_never_overtakes_one_that_was_kept(city, uplink):
+    kept = {"entityId": name("miyagawa"), "error": {"status": 503}}
+    city.script(answer(207, body=json.dumps({"success": [name("other")], "errors": [kept]})))
+    delivery = await uplink().deliver([row(1), row(2, "other"), row(3), row(4, "other")])
+    assert delivery.accepted == {2, 4}
+    assert [i.sequence for i in city.history()] == [4]
+
+
+async def test_a_redirect_is_shown_and_not_followed(city, uplink):
+    other = City()
+    other.start()
+    try:
+        city.script(answer(307, location=other.url + "/login"))
+        assert (await fails(uplink())).facts["why"] == other.url + "/login"
+        assert other.snapshot().requests == 0
+    finally:
+        other.stop()
