@@ -32,7 +32,7 @@ PRINCIPAL = {
     Kind.TRAFFIC: ("count",),
     Kind.CROWD: ("people", "listening"),
     Kind.TAG: ("state",),
-    Kind.GATEWAY: ("cpu_temperature",),
+    Kind.GATEWAY: ("uptime",),
     Kind.ALERT: ("active",),
 }
 
@@ -75,7 +75,6 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "uptime": "uptime",
         "load": "load",
         "clock_synced": "clockSynced",
-        "clock_trusted": "clockSynced",
     },
     Kind.ALERT: {
         "active": "active",

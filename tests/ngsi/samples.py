@@ -92,8 +92,16 @@ TAG = made("tags", Kind.TAG, {"state": "present", "battery": 0.75, "rssi": -71},
 GATEWAY = made(
     "host",
     Kind.GATEWAY,
-    {"cpu_temperature": Quantity(51.2, Unit.CELSIUS), "disk_free": Quantity(5_000_000_000, Unit.BYTE), "load": 0.2},
-    facts={"edgeagent": "0.1.0"},
+    {
+        "cpu_temperature": Quantity.missing(Unit.CELSIUS),
+        "under_voltage": False,
+        "disk_free": Quantity(5_000_000_000, Unit.BYTE),
+        "memory_available": Quantity(900_000_000, Unit.BYTE),
+        "uptime": Quantity(86_400.5, Unit.SECOND),
+        "load": 0.2,
+        "clock_synced": True,
+    },
+    facts={"edgeagent": "0.1.0", "python": "3.11.7", "kernel": "6.6", "board": "Raspberry Pi 5 Model B"},
     cls=ReadingClass.ROUTINE,
 )
 
