@@ -13,8 +13,7 @@ import msgspec
 from edgeagent.clock import Clock
 from edgeagent.errors import OutboxUnavailable
 from edgeagent.outbox.ledger import Account, Ledger, Run
-from edgeagent.outbox.record import restamp
-from edgeagent.outbox.store import age_s
+from edgeagent.outbox.record import age_s, restamp
 from edgeagent.ports import Batch, Delivery, OutboxStats, Row, UplinkStats
 from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
 

@@ -17,7 +17,7 @@ import msgspec
 from edgeagent.errors import OutboxUnavailable
 from edgeagent.reading import Moment, Reading, TimeTrust
 
-__all__ = ["FORMAT", "RecordDamaged", "RecordUnknown", "pack", "restamp", "unpack"]
+__all__ = ["FORMAT", "RecordDamaged", "RecordUnknown", "age_s", "pack", "restamp", "unpack"]
 
 FORMAT = 1
 _HEAD = struct.Struct(">BI")
@@ -70,3 +70,10 @@ def restamp(reading: Reading, offsets: Mapping[str, int]) -> Reading:
         return reading
     moment = Moment(at.mono_ms + offsets[at.boot_id], at.mono_ms, at.boot_id, TimeTrust.SYNCED)
     return msgspec.structs.replace(reading, at=moment)
+
+
+def age_s(at: Moment, now: Moment) -> float:
+    """Seconds from one moment to another, by the monotonic clock where both are of one boot."""
+    if at.boot_id == now.boot_id:
+        return max(now.mono_ms - at.mono_ms, 0) / 1000
+    return max(now.wall_ms - at.wall_ms, 0) / 1000

@@ -21,14 +21,15 @@ from edgeagent.outbox import mark, schema, trouble
 from edgeagent.outbox.books import Books
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
-from edgeagent.outbox.record import RecordDamaged, RecordUnknown, pack, restamp, unpack
+from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, pack, restamp, unpack
 from edgeagent.ports import Delivery, OutboxStats, Row, UplinkStats
 from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
 
-__all__ = ["Store", "age_s"]
+__all__ = ["Store"]
 
 _log = logging.getLogger(__name__)
 _CLASS = {ReadingClass.ALARM: 0, ReadingClass.LIVE: 1, ReadingClass.ROUTINE: 2}
+_MOST_NOTICES = 100
 
 
 class Store:
@@ -137,23 +138,24 @@ class Store:
             self._accepted += len(rows)
             self._ledger.last = row
             if self._books.dirty:  # acknowledgements that a full disk kept from being written
-                self._books.write()
+                self._write_if_possible()  # the readings are stored, whatever becomes of this
             return numbered
 
     def lease(self, uplink: str, limit: int) -> tuple[Row, ...]:
         """Up to `limit` rows this uplink may have now, alarms first, then oldest first."""
         with self._door():
             while True:
+                lost = self._ledger.lost
                 found = self._find(uplink, limit)
-                if not found:
-                    return ()
                 self._ledger.lease(uplink, found)
                 self._learn_now()
                 rows = [row for row in map(self._read, found.items()) if row is not None]
                 if self._books.dirty:
-                    with contextlib.suppress(sqlite3.OperationalError):  # stays dirty, is written later
-                        self._books.write()
-                if rows:
+                    self._write_if_possible()
+                if self._ledger.lost > lost:
+                    count = self._ledger.lost - lost
+                    self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=count))
+                if rows or not found:
                     return tuple(rows)
 
     def release(self, uplink: str, ids: Iterable[int]) -> None:
@@ -238,25 +240,23 @@ class Store:
         try:
             return Row(row, restamp(unpack(record), self._offsets))
         except RecordUnknown as error:  # stays leased, hence unsent and waiting, until a newer edgeagent starts
-            self._notice(error)
+            if not any(notice.code == error.code for notice in self.notices):
+                self._notice(error)
         except RecordDamaged as error:
             self._books.bury("", {row: str(error)}, self._clock.now().wall_ms)
             self._books.forget(self._ledger.lose(row, row))
-            self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=1))
         return None
 
     def _lose_missing(self, first: int, last: int, here: list[int]) -> None:
         """Ids have no holes, so a row that should be in first..last and is not was lost by the disk."""
         if any(not last_one < row <= last for last_one, row in pairwise((first - 1, *here))):
             raise trouble.NotOurs("rows out of order")
-        before, present = self._ledger.lost, runs_of(here)
+        present = runs_of(here)
         ends = [first - 1, *(end for _, end in present)]
         starts = [*(start for start, _ in present), last + 1]
         for end, start in zip(ends, starts, strict=True):
             if end + 1 < start:
                 self._books.forget(self._ledger.lose(end + 1, start - 1))
-        lost = self._ledger.lost - before
-        self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=lost))
 
     def _oldest_s(self, account: Account, now: Moment) -> float:
         for first, _ in account.settled.gaps(1, self._ledger.last):
@@ -278,9 +278,15 @@ class Store:
         offsets: dict[str, int] = {}
         self._learn(self._clock.now(), offsets)
         if offsets:
-            with contextlib.suppress(sqlite3.OperationalError), self._file.transaction():
-                self._file.db.executemany(schema.ADD_BOOT, offsets.items())
+            with contextlib.suppress(sqlite3.OperationalError):  # told with the next moment, then
+                with self._file.transaction():
+                    self._file.db.executemany(schema.ADD_BOOT, offsets.items())
                 self._offsets.update(offsets)
+
+    def _write_if_possible(self) -> None:
+        """A full or read-only disk leaves the books dirty until a later write; damage is raised."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._books.write()
 
     # -- trouble -----------------------------------------------------------------------------
 
@@ -301,10 +307,4 @@ class Store:
     def _notice(self, error: EdgeAgentError) -> None:
         _log.warning("%s", error)
         self.notices.append(error)
-
-
-def age_s(at: Moment, now: Moment) -> float:
-    """Seconds from one moment to another, by the monotonic clock where both are of one boot."""
-    if at.boot_id == now.boot_id:
-        return max(now.mono_ms - at.mono_ms, 0) / 1000
-    return max(now.wall_ms - at.wall_ms, 0) / 1000
+        del self.notices[:-_MOST_NOTICES]

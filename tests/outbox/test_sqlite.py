@@ -234,6 +234,23 @@ async def test_an_acknowledgement_that_cannot_be_written_is_not_forgotten(outbox
     assert await drain(outboxes("a", "b", path=crashed / file.name), "a") == [2.0, 3.0]
 
 
+async def test_readings_are_stored_whatever_becomes_of_older_acknowledgements(outboxes, monkeypatch):
+    outbox = outboxes("a")
+    await outbox.put([water(1.0)])
+    batch = await outbox.lease("a", 1)
+
+    def full(_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgeagent.outbox.books.Books.write", full)
+        with pytest.raises(OutboxUnavailable):
+            await outbox.settle(batch, accept(batch))
+        await outbox.put([water(2.0)])  # not an error: its caller would put them again
+    assert await drain(outbox, "a") == [2.0]
+    assert (await outbox.stats()).acknowledged == 2
+
+
 async def test_a_folder_that_vanishes_is_put_back(outboxes, file):
     outbox = outboxes("a")
     await outbox.put([water(1.0)])
