@@ -5,9 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SHARED = Path(os.environ.get("EDGEAGENT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 IN_CI = os.environ.get("CI") == "true"
+
+# a busy machine is no failure: how long an example takes is not what these tests are about
+settings.register_profile("edgeagent", deadline=None)
+settings.load_profile("edgeagent")
 
 
 def pytest_configure(config):

@@ -138,6 +138,13 @@ def test_all_mistakes_at_once(tmp_path):
     }
 
 
+def test_fahrenheit(tmp_path):
+    text = GOOD.replace('unit = "ft"', 'unit = "degF"').replace("scale = 0.1", "scale = 0.1\noffset = 2.0")
+    profile, problems = written(tmp_path, text)
+    assert problems == [] and profile.units == {"level": Unit.CELSIUS}
+    assert decode(profile.blocks[0].registers[0][1], [480, 0]).value == pytest.approx(10.0), "48 + 2 = 50 F"
+
+
 LINES = """
 [profile]
 id = "mine"

@@ -184,7 +184,7 @@ class ModbusGauges:
         self._schedule = Schedule(around.clock.mono())
         for gauge in gauges:
             self._schedule.add(gauge.config.every_s, gauge.timeout_s + 0.2)
-        self._silent_polls = 0
+        self._heard = False  # since the port was opened last
 
     async def run(self, emit: Emit) -> None:
         """Poll until cancelled; reopens the port by itself."""
@@ -195,8 +195,8 @@ class ModbusGauges:
                     await self.bus.open()
                     await self._poll_while_open(emit)
                 except SourceUnavailable as error:
-                    failures = failures + 1 if self._silent_polls else 1
-                    self._silent_polls = max(self._silent_polls, 1)
+                    failures = 1 if self._heard else failures + 1
+                    self._heard = False
                     await self._say_gone(emit, error, failures)
                 self.bus.close()
                 await asyncio.sleep(delay_s(failures, luck=random.random()))  # noqa: S311  jitter
@@ -220,7 +220,7 @@ class ModbusGauges:
             answered = await self._poll(chosen, gauge, emit)
             silent = 0 if answered else silent + 1
             if answered:
-                self._silent_polls = 0
+                self._heard = True
             elif silent >= enough:
                 raise SourceUnavailable("gauges.bus-silent", bus=self.bus.name, polls=silent)
 

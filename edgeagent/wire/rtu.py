@@ -125,7 +125,8 @@ def find(request: Request, heard: bytes | bytearray, start: int = 0) -> tuple[An
     at = heard.find(unit, start)
     while at >= 0:
         if heard.startswith(head, at):
-            if heard.startswith(encode(request), at):
+            # of 247 units, each has an address whose echo passes for an answer, its CRC included
+            if encode(request).startswith(bytes(heard[at : at + _QUESTION_BYTES])):
                 at = heard.find(unit, at + _QUESTION_BYTES)
                 continue
             frame = bytes(heard[at : at + size])

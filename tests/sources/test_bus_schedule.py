@@ -53,6 +53,12 @@ def test_a_dead_gauge_costs_the_others_nothing_but_its_first_poll():
     assert len(dead) < 20
 
 
+def test_probes_fit_into_the_pauses():
+    dead, healthy = played([(1.3, never), (1.0, always)], 300)
+    assert max(t % 1.0 for t in healthy[5:]) < 0.2, "a probe of 0.5 s never stands in the way"
+    assert len(dead) > 20
+
+
 def test_a_dead_gauge_is_asked_even_when_there_is_no_pause():
     dead, busy = played([(5, never), (0.3, always)], 300)
     assert len(dead) >= 5

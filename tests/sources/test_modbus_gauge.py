@@ -408,6 +408,31 @@ async def test_a_refused_register_does_not_take_the_others_along(tmp_path):
     assert codes(out) == {"gauges.exception-2"}
 
 
+async def test_a_silent_device_is_asked_once_per_poll(tmp_path):
+    apart = written(tmp_path / "apart.toml", PROFILE, temperature=1000, timeout_s=0.06)
+    with ModbusSlave({1: holding()}) as slave:
+        slave.faults[1] = "silent"
+        async with running([section(slave, apart)], tmp_path) as out:
+            await until(lambda: len(out.problems) >= 3)
+    assert {address for _, _, _, address, _ in slave.asked} == {LEVEL}
+
+
+async def test_who_is_out_of_step_is_asked_twice():
+    """The first answer after the port was opened, or after a timeout, may be an older one."""
+    with ModbusSlave({1: holding()}) as slave:
+        bus = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=0.05, clock=SystemClock())
+        await bus.open()
+        questions = []
+        for fault in ("", "", "silent", "", ""):
+            slave.faults[1] = [fault]
+            slave.asked.clear()
+            with contextlib.suppress(FrameError):
+                await bus.ask(Request(1, 3, LEVEL, 1), 0.5)
+            questions.append(len(slave.asked))
+        bus.close()
+    assert questions == [2, 1, 1, 2, 1]
+
+
 async def test_values_that_are_none(tmp_path, profile):
     with ModbusSlave({1: holding(30_001)}) as slave:
         async with running([section(slave, profile)], tmp_path) as out:
