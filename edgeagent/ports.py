@@ -144,7 +144,8 @@ class Delivery(msgspec.Struct, frozen=True):
         accepted: acknowledged for good; may be forgotten.
         rejected: refused for good, with the reason; goes to the dead letters.
         retry_after_s: the receiver asked to wait so long before the next batch.
-        error: why the rest was kept, for `status`; None when nothing was kept.
+        error: why the rest was kept, for `status`; None when nothing was kept, or the uplink only
+            reports what is done so far and has no objection to going on at once.
     """
 
     accepted: frozenset[int]

@@ -6,13 +6,17 @@ refused as a whole is halved until the entity at fault stands alone; that one is
 broker's words.  But when nobody passes it is not the data that is wrong: then everything is kept
 and the whole is reported as refused, so that a wrong address never empties the outbox into the
 dead letters.
+
+After an unknown outcome (a timeout) a row is sent again.  The current state does not mind; a
+history endpoint may then hold that moment twice, with one and the same sequenceNumber.
 """
 
 from __future__ import annotations
 
 import abc
+import functools
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,13 +26,14 @@ from edgeagent.ngsi import entities, ld, v2
 from edgeagent.ngsi.replies import Fate, Reply
 from edgeagent.ports import Delivery, Row, Surroundings, UplinkConfig
 from edgeagent.uplinks.http import Auth, Door, Endpoint
-from edgeagent.uplinks.lanes import History, plan
+from edgeagent.uplinks.lanes import History, Plan, plan
 from edgeagent.uplinks.marks import MarksFile
 from edgeagent.uplinks.thread import NamedThread
 
 __all__ = ["NgsiHttpConfig", "NgsiLd", "NgsiLdConfig", "NgsiV2", "NgsiV2Config"]
 
 _CORE_CONTEXT = "https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context-v1.6.jsonld"
+_ENOUGH_S = 5.0  # then what is done is reported, so that a stop in a long replay repeats little
 _MOST_REFUSED = 8  # so many refused and none accepted: the request is wrong, not the data
 
 
@@ -133,6 +138,7 @@ class _NgsiHttp(abc.ABC):
     def __init__(self, config: NgsiHttpConfig, around: Surroundings) -> None:
         self._config = config
         self._site = around.site
+        self._clock = around.clock
         self._marks_path = around.state_dir / f"uplink-{config.id}.marks"
         self._thread = NamedThread(f"uplink-{config.id}")
         self._file: MarksFile | None = None
@@ -150,6 +156,8 @@ class _NgsiHttp(abc.ABC):
 
     async def deliver(self, rows: Sequence[Row]) -> Delivery:
         """Write rows to the current state, and older ones where `history` says.
+
+        Returns after some seconds with what is done so far; the rest is kept without an error.
 
         Raises:
             UplinkUnavailable: no row was acknowledged (UplinkRefused: and a person must act).
@@ -176,20 +184,27 @@ class _NgsiHttp(abc.ABC):
     def _deliver(self, rows: Sequence[Row]) -> Delivery:
         if self._file is None:
             self._file = MarksFile(self._marks_path)
-        run, error = _Run(rows), None
+        run, error, until = _Run(rows), None, self._clock.mono() + _ENOUGH_S
         todo = plan(rows, self._file.marks, self._config.history)
         run.accepted.update(row.id for row in todo.unsent)
         try:
-            for one in todo.rounds:
-                for chunk in self._chunks(self._write(one, run)):
-                    self._send(chunk, run)
-            for late in todo.history.values():
-                self._history(late, run)
+            for step in self._steps(todo, run):
+                step()
+                if self._clock.mono() > until:
+                    break
         except UplinkUnavailable as found:
             found.facts.setdefault("uplink", self._config.id)
             error = found
         self._file.settle(rows, [r for r in rows if r.id not in run.accepted and r.id not in run.rejected])
         return self._outcome(run, error)
+
+    def _steps(self, todo: Plan, run: _Run) -> Iterator[Callable[[], None]]:
+        """The requests of a plan, in order; each may leave fewer rows for the later ones."""
+        for one in todo.rounds:
+            for chunk in self._chunks(self._write(one, run)):
+                yield functools.partial(self._send, chunk, run)
+        for late in todo.history.values():
+            yield functools.partial(self._history, late, run)
 
     def _outcome(self, run: _Run, error: UplinkUnavailable | None) -> Delivery:
         accepted = frozenset(run.accepted & run.ids)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import ssl
@@ -406,3 +407,18 @@ async def test_a_redirect_is_shown_and_not_followed(city, uplink):
         assert other.snapshot().requests == 0
     finally:
         other.stop()
+
+
+async def test_a_long_replay_reports_in_between(city, uplink, monkeypatch):
+    link = uplink()
+    seconds = itertools.count()
+    monkeypatch.setattr(link._clock, "mono", lambda: float(next(seconds)))  # every look at the clock costs a second
+    rows = [row(i) for i in range(1, 21)]
+    deliveries = 0
+    while rows:
+        delivery = await link.deliver(rows)
+        assert delivery.accepted and delivery.error is None
+        rows = [r for r in rows if r.id not in delivery.accepted]
+        deliveries += 1
+    assert deliveries > 3
+    assert [i.sequence for i in city.history()] == list(range(1, 21))
