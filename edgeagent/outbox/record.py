@@ -2,7 +2,8 @@
 
 A record is one version byte, a CRC-32 (big-endian, started with the version) of what follows, and the
 Reading as a MessagePack array.  SQLite notices a torn page, not a flipped bit inside a value: on a worn SD card the CRC
-is what keeps a wrong number from leaving as a good one.  Within version 1 fields may only be
+is what keeps a wrong number from leaving as a good one.  Every later version keeps this head, so that
+a record of a newer edgeagent can be told from a damaged one.  Within version 1 fields may only be
 added at the end of Reading, Moment and Quantity, with defaults: msgspec then reads both ways.
 """
 
@@ -46,10 +47,13 @@ def unpack(record: bytes) -> Reading:
         RecordUnknown: another format version.
         RecordDamaged: too short, checksum wrong, or not a reading.
     """
+    if len(record) <= _HEAD.size:
+        raise RecordDamaged("outbox.record-damaged", why="too short")
+    version, checksum = _HEAD.unpack_from(record)
     body = record[_HEAD.size :]
-    if len(record) <= _HEAD.size or _HEAD.unpack_from(record)[1] != crc32(body, FORMAT):
-        if record[:1] and record[0] != FORMAT:
-            raise RecordUnknown("outbox.record-version", version=record[0], known=FORMAT)
+    if checksum != crc32(body, FORMAT):
+        if version != FORMAT and checksum == crc32(body, version):
+            raise RecordUnknown("outbox.record-version", version=version, known=FORMAT)
         raise RecordDamaged("outbox.record-damaged", why="checksum")
     try:
         return _decode(body)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
@@ -363,7 +364,8 @@ async def test_a_record_of_a_newer_format_waits_for_a_newer_edgeagent(outboxes, 
     outbox = outboxes("a")
     await outbox.put([water(1.0), water(2.0)])
     await outbox.close()
-    columns_write(file, "UPDATE rows SET record = x'63000102030405' WHERE id = 1")
+    newer = b"\x63" + zlib.crc32(b"in another form", 0x63).to_bytes(4, "big") + b"in another form"
+    columns_write(file, f"UPDATE rows SET record = x'{newer.hex()}' WHERE id = 1")
     outbox = outboxes("a")
     batch = await outbox.lease("a", 5)
     assert levels(batch) == [2.0]
