@@ -17,18 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import msgspec
 
 from edgeagent.clock import Clock, SystemClock
 from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable
 from edgeagent.sources.camera_messages import TALLY_S, End, Failure, Hello, LineTally, Start, Tally, without_password
-
-# Before OpenCV is loaded: its libraries write URLs with passwords to stderr.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-import cv2
-
 from edgeagent.sources.detector import Detector
 from edgeagent.sources.video import FileFrames, Frame, LiveCamera, is_live, sleep_until
 from edgeagent.vision.counting import Counter
@@ -83,6 +77,7 @@ class Worker:
             film = FileFrames(start.camera, max_fps=start.max_fps)
             for frame in self._played(film):
                 self._look(frame)
+            self._counter.finish()
             self._tell()
             self.say(End(frames=film.read))
 

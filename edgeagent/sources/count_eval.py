@@ -128,6 +128,7 @@ class Footage:
                     continue
                 due_s = max(due_s + 1 / fps, at_s)
             crossings += counter.look(found, at_s)
+        crossings += counter.finish()
         return _compare(truth, crossings, self.detector.card.classes)
 
 

@@ -25,6 +25,11 @@ from edgeagent.sources.camera_messages import without_password
 
 __all__ = ["FileFrames", "Frame", "LiveCamera", "is_live", "sleep_until"]
 
+# FFmpeg inside OpenCV writes URLs with passwords to stderr, and OpenCV a guess at every failure; what
+# a person needs to know is in our own errors.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 _OPEN_MS = 8000
 _READ_MS = 5000
 _FALLBACK_FPS = 25.0

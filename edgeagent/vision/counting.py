@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from edgeagent.vision.card import Card
 from edgeagent.vision.crossing import DIRECTIONS, Crossing, Gate, Line
 from edgeagent.vision.detections import Detections
-from edgeagent.vision.tracking import Tracker
+from edgeagent.vision.tracking import Track, Tracker
 
 __all__ = ["LOOK_COVERS_S", "Counter", "LineTotals"]
 
@@ -78,12 +78,18 @@ class Counter:
         self._last_s = now_s
         self.looks += 1
         seen = self._tracker.look(found, now_s)
-        crossings = []
         sure = found.xyxy[found.score >= self.card.threshold.score]
         for gate in self._gates:
             totals = self.totals[gate.line.id]
             totals.touched += gate.touched(sure)
-            for crossing in gate.look(seen, now_s):
-                totals.counts[crossing.direction][self.card.classes[crossing.class_id]] += 1
-                crossings.append(crossing)
+        return self._pass(seen, now_s)
+
+    def finish(self) -> list[Crossing]:
+        """The film is over: what had crossed and was still waited for counts now."""
+        return [] if self._last_s is None else self._pass([], self._last_s + 1.0)
+
+    def _pass(self, seen: list[Track], now_s: float) -> list[Crossing]:
+        crossings = [crossing for gate in self._gates for crossing in gate.look(seen, now_s)]
+        for crossing in crossings:
+            self.totals[crossing.line].counts[crossing.direction][self.card.classes[crossing.class_id]] += 1
         return crossings

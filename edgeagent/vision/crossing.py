@@ -6,8 +6,8 @@ The rules, each against a way of counting wrongly that was seen on real clips:
 * A standing vehicle's box trembles: a crossing needs the anchor beyond a dead band on one side
   and then beyond it on the other.
 * One vehicle, one count per line and direction, however often it comes back.
-* A reflection or a flickering box has no history: a vehicle must have been seen three times and
-  have moved before it counts; what it crossed before that counts as soon as it has.
+* A reflection or a jumping box: a vehicle must have been seen three times, have made headway and
+  have stayed on the other side for a moment before it counts.  If it is not seen again it counts.
 * A broken track or a second box: two crossings of one line, in one direction, close in time and
   overlapping where they cross, are one vehicle.
 """
@@ -38,9 +38,10 @@ _BAND_PX = 1.5
 _BAND_SHARE = 0.06  # of the box height: boxes of near vehicles tremble by more pixels
 _ANCHOR_TAU_S = 0.06  # smoothing by time: half at 25 looks/s, next to nothing at 5
 _LEAST_LOOKS = 3
-_LEAST_MOVE = 0.3  # of the box height, across the line, in the direction that is counted
-_TWIN_S = 0.3  # two vehicles on one spot need more road between them, even at 100 km/h
-_TWIN_OVERLAP = 0.3
+_LEAST_MOVE = 0.45  # of the box height, across the line, in the direction that is counted
+_STAYED_S = 0.15  # a box that jumps over the line is back within a few pictures
+_TWIN_S = 0.4  # two vehicles on one spot need more road between them, even at 100 km/h
+_TWIN_OVERLAP = 0.25
 _FORGET_S = 2.0  # tracks live 0.8 s unseen; their crossing state a little longer
 
 
@@ -122,19 +123,32 @@ class _Event:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Home:
+    """The last look at which the anchor was surely on a side."""
+
+    side: int
+    anchor: tuple[float, float]
+    distance_px: float
+    at_s: float
+    box: Floats
+
+
 @dataclass
 class _Passage:
     """What one gate remembers of one track."""
 
-    began_px: float
+    track: Track
     anchor: tuple[float, float]
     anchor_s: float
-    box: Floats
-    home: tuple[float, float, float, Floats] | None = None  # last point surely on a side: x, y, time, box
-    home_side: int = 0
-    moved_px: float = 0.0  # across the line since the first look; positive towards the forward side
+    began_px: float  # distance from the line at the first look, then 0: where progress is measured from
+    home: _Home | None = None
+    pending: _Event | None = None
     counted: set[str] = field(default_factory=set)
-    pending: list[_Event] = field(default_factory=list)
+
+    @property
+    def height(self) -> float:
+        return float(self.track.box[3] - self.track.box[1])
 
 
 class Gate:
@@ -151,7 +165,9 @@ class Gate:
         Returns:
             The vehicles counted by this look.
         """
-        counted = [c for track in seen for c in self._follow(track, now_s)]
+        for track in seen:
+            self._follow(track, now_s)
+        counted = [c for passage in self._passages.values() for c in self._ripe(passage, now_s)]
         for number in [n for n, p in self._passages.items() if now_s - p.anchor_s > _FORGET_S]:
             del self._passages[number]
         self._recent = [r for r in self._recent if now_s - r.at_s <= _FORGET_S]
@@ -165,51 +181,53 @@ class Gate:
                 return True
         return False
 
-    def _follow(self, track: Track, now_s: float) -> list[Crossing]:
+    def _follow(self, track: Track, now_s: float) -> None:
+        """Move the anchor; note when it is surely on a side, and surely was on the other before."""
         x, y = float(track.box[0] + track.box[2]) / 2, float(track.box[3])
-        height = float(track.box[3] - track.box[1])
         passage = self._passages.get(track.id)
         if passage is None:
-            passage = self._passages[track.id] = _Passage(self.line.side_px(x, y), (x, y), now_s, track.box)
+            passage = self._passages[track.id] = _Passage(track, (x, y), now_s, self.line.side_px(x, y))
         else:
             share = 1 - math.exp(-(now_s - passage.anchor_s) / _ANCHOR_TAU_S)
             ax, ay = passage.anchor
-            passage.anchor = (ax + share * (x - ax), ay + share * (y - ay))
-            passage.anchor_s, passage.box = now_s, track.box
-        x, y = passage.anchor
-        distance = self.line.side_px(x, y)
-        passage.moved_px = distance - passage.began_px
-        if abs(distance) >= max(_BAND_PX, _BAND_SHARE * height):
-            self._settle(passage, distance, now_s, track)
-        if track.looks < _LEAST_LOOKS:
-            return []
-        ripe = [e for e in passage.pending if e.sign * passage.moved_px >= _LEAST_MOVE * height]
-        passage.pending = [e for e in passage.pending if e not in ripe]
-        return self._count(ripe, track)
-
-    def _settle(self, passage: _Passage, distance: float, now_s: float, track: Track) -> None:
-        """The anchor is surely on a side: was it surely on the other before?"""
+            passage.anchor, passage.anchor_s = (ax + share * (x - ax), ay + share * (y - ay)), now_s
+        passage.track = track
+        distance = self.line.side_px(*passage.anchor)
+        if abs(distance) < max(_BAND_PX, _BAND_SHARE * passage.height):
+            return
         side = 1 if distance > 0 else -1
-        x, y = passage.anchor
-        if passage.home is not None and side != passage.home_side:
-            hx, hy, home_s, home_box = passage.home
-            before = abs(self.line.side_px(hx, hy))
-            share = before / (before + abs(distance))
-            along = self.line.along(hx + share * (x - hx), hy + share * (y - hy))
-            direction = FORWARD if side > 0 else BACKWARD
-            if 0 <= along <= 1 and direction not in passage.counted:
-                passage.counted.add(direction)
-                box = np.asarray(home_box + share * (track.box - home_box), np.float32)
-                passage.pending.append(_Event(direction, home_s + share * (now_s - home_s), box))
-        passage.home, passage.home_side = (x, y, now_s, track.box), side
+        if passage.home is not None and side != passage.home.side:
+            if passage.pending is not None:  # back where it came from, not yet counted: it trembled
+                passage.pending = None
+            else:
+                passage.pending = self._event(passage, passage.home, side, now_s)
+        passage.home = _Home(side, passage.anchor, abs(distance), now_s, track.box)
 
-    def _count(self, ripe: list[_Event], track: Track) -> list[Crossing]:
-        counted = []
-        for event in ripe:
-            if not any(event.is_twin_of(other) for other in self._recent):
-                counted.append(Crossing(self.line.id, event.direction, track.class_id, event.at_s, track.id))
-            self._recent.append(event)
-        return counted
+    def _event(self, passage: _Passage, home: _Home, side: int, now_s: float) -> _Event | None:
+        """The crossing between the last sure point before the line and this one."""
+        distance = abs(self.line.side_px(*passage.anchor))
+        share = home.distance_px / (home.distance_px + distance)
+        (hx, hy), (x, y) = home.anchor, passage.anchor
+        along = self.line.along(hx + share * (x - hx), hy + share * (y - hy))
+        direction = FORWARD if side > 0 else BACKWARD
+        if not 0 <= along <= 1 or direction in passage.counted:
+            return None
+        box = np.asarray(home.box + share * (passage.track.box - home.box), np.float32)
+        return _Event(direction, home.at_s + share * (now_s - home.at_s), box)
+
+    def _ripe(self, passage: _Passage, now_s: float) -> list[Crossing]:
+        """Count what was crossed once it is believed."""
+        event, track = passage.pending, passage.track
+        if event is None or track.looks < _LEAST_LOOKS or now_s - event.at_s < _STAYED_S:
+            return []
+        progress = event.sign * (self.line.side_px(*passage.anchor) - passage.began_px)
+        if progress < _LEAST_MOVE * passage.height:
+            return []
+        passage.pending, passage.began_px = None, 0.0
+        passage.counted.add(event.direction)
+        is_twin = any(event.is_twin_of(other) for other in self._recent)
+        self._recent.append(event)
+        return [] if is_twin else [Crossing(self.line.id, event.direction, track.class_id, event.at_s, track.id)]
 
 
 def _meets(box: Sequence[float], start: tuple[float, float], end: tuple[float, float]) -> bool:

@@ -27,10 +27,10 @@ from edgeagent.vision.detections import Detections, Floats, Ints, grown, iou
 __all__ = ["Flow", "Track", "Tracker"]
 
 _KEPT_S = 0.8  # a lorry hides a car for about this long; longer guesses find other vehicles
-_LEAST_OVERLAP = 0.2
+_LEAST_OVERLAP = 0.3
 _GROWN_FROM_S = 0.1  # up to 10 looks/s boxes overlap with themselves and need no help …
 _GROWN_AT_S = 0.2  # … at 5 looks/s they need all of it
-_GROWTH_YOUNG = 2.0
+_GROWTH_YOUNG = 2.5
 _GROWTH_KNOWN = 1.5
 _SETTLED_LOOKS = 3  # from here on a track's own velocity is better than anybody's guess
 _VELOCITY_TAU_S = 0.12

@@ -1,8 +1,6 @@
 """Counting against truth: the scoring rule on tables, the whole chain on real clips."""
 
 import json
-import shutil
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,18 +10,13 @@ from edgeagent.sources.count_eval import Truth, _compare, evaluate, read_truth, 
 from edgeagent.sources.detector import Detector
 from edgeagent.vision.crossing import Crossing, Line
 from tests.conftest import SHARED
-
-RECORDINGS = Path(__file__).parents[1] / "recordings"
+from tests.sources.camera_rig import baseline_model
 
 
 @pytest.fixture(scope="session")
 def baseline(tmp_path_factory):
-    """The shared baseline detector beside our card for it."""
     assert SHARED.is_dir(), f"shared data not found at {SHARED} (set EDGEAGENT_SHARED)"
-    folder = tmp_path_factory.mktemp("models")
-    shutil.copy(SHARED / "models" / "yolox_nano.onnx", folder)
-    shutil.copy(RECORDINGS / "yolox_nano.toml", folder)
-    return folder / "yolox_nano.onnx"
+    return baseline_model(SHARED, tmp_path_factory.mktemp("models"))
 
 
 def truth(positive, negative=None, edges=()):
@@ -101,7 +94,9 @@ def test_a_truth_line_without_points_needs_the_configs(tmp_path):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize(("clip", "most"), [("blackfriars_queue", 0), ("a13_night", 2)])
+@pytest.mark.parametrize(
+    ("clip", "most"), [("blackfriars_queue", 0), pytest.param("a13_night", 2, marks=pytest.mark.slow)]
+)
 def test_real_clips_at_ten_looks_per_second(shared, baseline, clip, most):
     steps = []
     result = evaluate(
@@ -135,7 +130,7 @@ def test_the_whole_campaign(shared, baseline):
         if file.stem == "blackfriars_queue":
             assert [footage.score(true, fps=fps).per_direction["road:positive"].counted for fps in errors] == [0, 0, 0]
     assert truths == 157
-    assert errors[None] <= 8 and errors[10] <= 11 and errors[5] <= 15, errors
+    assert errors[None] <= 7 and errors[10] <= 11 and errors[5] <= 15, errors
 
 
 @pytest.mark.shared

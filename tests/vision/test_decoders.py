@@ -1,0 +1,141 @@
+"""Letterbox geometry and decoders: recorded layouts, expected boxes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeagent.errors import ConfigError
+from edgeagent.vision.card import InputCard, read_card
+from edgeagent.vision.decoders import decode, fill, letterbox
+
+
+def card(decoder="boxes-scores", *, width=416, height=256, fit="letterbox-centre", **more):
+    data = {
+        "model": {"name": "test", "sha256": "0" * 64},
+        "input": {"width": width, "height": height, "fit": fit},
+        "output": {"decoder": decoder},
+        "classes": {"0": "car", "1": "bus", "5": "person"},
+        "threshold": {"score": 0.4, "low": 0.1},
+    }
+    return read_card(data | more, file="test.toml")
+
+
+@pytest.mark.parametrize(
+    ("picture", "fit", "expected"),
+    [
+        ((640, 360), "letterbox-centre", (0.65, 0, 11, 416, 234)),
+        ((352, 288), "letterbox-centre", (256 / 288, 51, 0, 313, 256)),
+        ((352, 288), "letterbox-topleft", (256 / 288, 0, 0, 313, 256)),
+        ((416, 256), "letterbox-centre", (1.0, 0, 0, 416, 256)),
+        ((4, 4000), "letterbox-centre", (0.064, 207, 0, 1, 256)),
+    ],
+)
+def test_letterbox(picture, fit, expected):
+    box = letterbox(*picture, InputCard(width=416, height=256, fit=fit))
+    assert (pytest.approx(box.scale), box.left, box.top, box.width, box.height) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(16, 4000), st.integers(16, 4000), st.data())
+def test_a_box_survives_the_way_to_the_input_and_back(width, height, data):
+    box = letterbox(width, height, InputCard(width=416, height=256))
+    assert box.left >= 0 and box.top >= 0 and box.left + box.width <= 416 and box.top + box.height <= 256
+    x, y = data.draw(st.floats(0, width)), data.draw(st.floats(0, height))
+    there = np.asarray([[x, y, x, y]], np.float32) * box.scale + [box.left, box.top, box.left, box.top]
+    back = box.to_picture(there.astype(np.float32))
+    np.testing.assert_allclose(back[0], [x, y, x, y], atol=0.01 * max(1 / box.scale, 1))
+
+
+def test_fill_keeps_the_padding_and_the_channel_order():
+    shape = InputCard(width=64, height=32, colour="rgb")
+    box = letterbox(32, 32, shape)
+    tensor = np.full((1, 3, 32, 64), 114, np.float32)
+    blue = np.zeros((32, 32, 3), np.uint8)
+    blue[..., 0] = 200
+    fill(tensor, blue, box, shape)
+    assert tensor[0, :, 5, 20].tolist() == [0, 0, 200], "BGR picture, RGB model: blue comes last"
+    assert (tensor[0, :, :, :16] == 114).all() and (tensor[0, :, :, 48:] == 114).all()
+
+
+def test_boxes_scores_leaves_out_persons_and_the_unsure():
+    boxes = np.asarray([[[100, 50, 140, 90], [100, 50, 140, 91], [10, 10, 30, 30], [200, 20, 260, 60]]], np.float32)
+    scores = np.zeros((1, 4, 6), np.float32)
+    scores[0, 0, 0], scores[0, 1, 1], scores[0, 2, 5], scores[0, 3, 0] = 0.8, 0.7, 0.9, 0.05
+    found = decode({"boxes": boxes, "scores": scores}, card(), letterbox(416, 256, card().input))
+    assert found.class_id.tolist() == [0], "the bus is the same vehicle, the person none, the last a guess"
+    np.testing.assert_allclose(found.xyxy, [[100, 50, 140, 90]])
+
+
+def yolox_head(size, cell, xywh, scores):
+    (width, height), (stride, column, line) = size, cell
+    rows = [(height // s) * (width // s) for s in (8, 16, 32)]
+    head = np.zeros((1, sum(rows), 5 + 8), np.float32)
+    at = sum(rows[: (8, 16, 32).index(stride)]) + line * (width // stride) + column
+    head[0, at, :4] = xywh
+    head[0, at, 4] = 0.9
+    for cls, score in scores.items():
+        head[0, at, 5 + cls] = score
+    return head
+
+
+def test_yolox_row_order_and_units():
+    shape = card("yolox", width=416, height=416, fit="letterbox-topleft")
+    head = yolox_head((416, 416), (16, 3, 2), (0.5, 0.25, np.log(2), np.log(3)), {0: 0.8, 1: 0.2})
+    found = decode({"output": head}, shape, letterbox(208, 208, shape.input))
+    # centre (3.5, 2.25) * 16, size (2, 3) * 16, then half of it: the picture was doubled
+    np.testing.assert_allclose(found.xyxy, [[20, 6, 36, 30]], atol=1e-3)
+    np.testing.assert_allclose(found.score, [0.72], atol=1e-6)
+
+
+def test_absurd_sizes_and_nan_do_no_harm():
+    shape = card("yolox", width=416, height=416)
+    head = yolox_head((416, 416), (8, 1, 1), (0, 0, 1e6, 1e6), {0: 0.9})
+    head[0, 7, :] = np.nan
+    found = decode({"output": head}, shape, letterbox(416, 416, shape.input))
+    assert np.isfinite(found.xyxy).all() and found.xyxy.max() <= 416
+
+
+@pytest.mark.parametrize(
+    ("decoder", "outputs"),
+    [
+        ("yolox", {"output": np.zeros((1, 10, 13), np.float32)}),
+        ("yolox", {"output": np.zeros((3549, 13), np.float32)}),
+        ("boxes-scores", {"output": np.zeros((1, 3549, 13), np.float32)}),
+        ("boxes-scores", {"boxes": np.zeros((1, 4, 4)), "scores": np.zeros((1, 5, 6))}),
+        ("boxes-scores", {"boxes": np.zeros((1, 4, 5)), "scores": np.zeros((1, 4, 6))}),
+        ("boxes-scores", {"boxes": np.zeros((1, 4, 4)), "scores": np.zeros((1, 4, 5))}),  # class 5 is named
+    ],
+)
+def test_outputs_that_are_not_what_the_card_promises(decoder, outputs):
+    shape = card(decoder, width=416, height=416)
+    with pytest.raises(ConfigError) as caught:
+        decode(outputs, shape, letterbox(416, 416, shape.input))
+    assert caught.value.code == "camera.model-output"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"classes": {"0": "person"}}, "classes"),
+        ({"classes": {"x": "car"}}, "Expected `int`"),
+        ({"classes": {"-1": "car"}}, "from 0"),
+        ({"input": {"width": 416}}, "height"),
+        ({"input": {"width": 416, "height": 0}}, "1..4096"),
+        ({"input": {"width": 416, "height": 256, "colour": "grey"}}, "grey"),
+        ({"input": {"width": 416, "height": 250}, "output": {"decoder": "yolox"}}, "multiple of 32"),
+        ({"output": {"decoder": "ssd"}}, "ssd"),
+        ({"threshold": {"score": 0.3, "low": 0.5}}, "threshold"),
+        ({"model": {"name": "x"}}, "sha256"),
+    ],
+)
+def test_cards_that_cannot_be_used(change, why):
+    with pytest.raises(ConfigError) as caught:
+        card(**change)
+    assert caught.value.code == "camera.card-wrong"
+    assert why in caught.value.facts["why"]
+
+
+def test_low_is_a_quarter_of_score_unless_said():
+    assert card(threshold={"score": 0.4}).low == pytest.approx(0.1)
+    assert card().vehicles == ("car", "bus")
