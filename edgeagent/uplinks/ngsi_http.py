@@ -15,101 +15,25 @@ from __future__ import annotations
 
 import abc
 import functools
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
-from edgeagent.errors import ConfigError, UplinkRefused, UplinkUnavailable
+from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.ngsi import entities, ld, v2
 from edgeagent.ngsi.replies import Fate, Reply
-from edgeagent.ports import Delivery, Row, Surroundings, UplinkConfig
-from edgeagent.uplinks.http import Auth, Door, Endpoint
-from edgeagent.uplinks.lanes import History, Plan, plan
+from edgeagent.ports import Delivery, Row, Surroundings
+from edgeagent.uplinks.http import Door, Endpoint
+from edgeagent.uplinks.lanes import Plan, plan
 from edgeagent.uplinks.marks import MarksFile
+from edgeagent.uplinks.ngsi_config import NgsiHttpConfig, NgsiLdConfig, NgsiV2Config
 from edgeagent.uplinks.thread import NamedThread
 
 __all__ = ["NgsiHttpConfig", "NgsiLd", "NgsiLdConfig", "NgsiV2", "NgsiV2Config"]
 
-_CORE_CONTEXT = "https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context-v1.6.jsonld"
 _ENOUGH_S = 5.0  # then what is done is reported, so that a stop in a long replay repeats little
 _MOST_REFUSED = 8  # so many refused and none accepted: the request is wrong, not the data
-
-
-class NgsiHttpConfig(UplinkConfig, frozen=True, kw_only=True):
-    """Keys of both drivers.
-
-    Attributes:
-        url: address of the broker, up to and without `/ngsi-ld` or `/v2`.
-        tenant: NGSILD-Tenant or Fiware-Service.
-        history: what becomes of values older than the newest; see `lanes`.
-        token: name of the credential that holds the token; "" for none.
-        auth: the header that carries it.
-        ca, cert, key: PEM files; see `tls`.
-        timeout_s: for one request, connecting included.
-        max_body: bytes of one request.
-        max_entities: entities of one request.
-    """
-
-    url: str
-    tenant: str = ""
-    history: History = "replay-ending-on-newest"
-    token: str = ""
-    auth: Auth = "x-auth-token"
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
-    timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 20.0
-    max_body: Annotated[int, msgspec.Meta(ge=2_000, le=1_000_000)] = 500_000
-    max_entities: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 500
-
-    def problems(self) -> Iterable[ConfigError]:
-        """Checks that types cannot express."""
-        parts = urllib.parse.urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            yield ConfigError("uplinks.bad-url", path="url", got=self.url)
-        if self.tenant and not (self.tenant.isascii() and self.tenant.isprintable() and " " not in self.tenant):
-            yield ConfigError("uplinks.bad-tenant", path="tenant", got=self.tenant)
-        if "/" in self.token or self.token.startswith("."):
-            yield ConfigError("uplinks.bad-credential-name", path="token", got=self.token)
-        if self.key and not self.cert:
-            yield ConfigError("config.missing", path="cert", expected="key")
-
-
-class NgsiLdConfig(NgsiHttpConfig, frozen=True, kw_only=True):
-    """`driver = "ngsi-ld"`.
-
-    Attributes:
-        context: URL of the @context that the broker can fetch; ours is `edgeagent/ngsi/context.jsonld`.
-    """
-
-    context: str = _CORE_CONTEXT
-
-    def problems(self) -> Iterable[ConfigError]:
-        """Checks that types cannot express."""
-        yield from super().problems()
-        if self.context and (not self.context.startswith(("http://", "https://")) or not self.context.isascii()):
-            yield ConfigError("uplinks.bad-url", path="context", got=self.context)
-
-
-class NgsiV2Config(NgsiHttpConfig, frozen=True, kw_only=True):
-    """`driver = "ngsi-v2"`.
-
-    Attributes:
-        service_path: Fiware-ServicePath, e.g. `/river/nagano`.
-    """
-
-    history: Literal["replay-ending-on-newest", "drop"] = "replay-ending-on-newest"
-    service_path: str = "/"
-
-    def problems(self) -> Iterable[ConfigError]:
-        """Checks that types cannot express."""
-        yield from super().problems()
-        if not v2.good_service(self.tenant):
-            yield ConfigError("uplinks.bad-tenant", path="tenant", got=self.tenant)
-        if not v2.good_service_path(self.service_path):
-            yield ConfigError("uplinks.bad-service-path", path="service_path", got=self.service_path)
 
 
 class _Part(msgspec.Struct, frozen=True):
