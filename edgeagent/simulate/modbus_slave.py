@@ -297,7 +297,7 @@ def _spoilt(fault: str, question: bytes, frame: bytes) -> list[tuple[float, byte
     if fault == "bytewise":
         return [(0.003 * i, frame[i : i + 1]) for i in range(len(frame))]
     if fault == "babble":
-        return [(0.01 * i, b"\xa5\x5a" * 8) for i in range(200)]
+        return [(0.004 * i, b"\xa5\x5a" * 4) for i in range(500)]
     changed = {
         "bad-crc": frame[:-1] + bytes((frame[-1] ^ 0x55,)),
         "truncated": frame[:-3],

@@ -26,7 +26,7 @@ from edgeagent.clock import Clock
 from edgeagent.errors import FrameError, SourceUnavailable
 from edgeagent.sources.serial_port import explain, possible_frame
 from edgeagent.wire.mbap import Stream
-from edgeagent.wire.rtu import Answer, Line, Refusal, Request, encode, gap_s, wire_s
+from edgeagent.wire.rtu import Answer, Line, Refusal, Request, encode, gap_s, question, wire_s
 
 __all__ = ["Bus", "RtuBus", "SerialLine", "TcpBus"]
 
@@ -84,7 +84,7 @@ class _TcpFramer(FramerSocket):
     def buildFrame(self, message: ModbusPDU) -> bytes:  # noqa: N802  pymodbus' name
         """The question as bytes.  Anything but a read stops here, whoever asks."""
         request = Request(message.dev_id, message.function_code, message.address, message.count)
-        body = encode(request)[1:-2]
+        body = question(request)[1:]
         self.found = None
         self._stream.sent(request, message.transaction_id)
         return self.encode(body, message.dev_id, message.transaction_id)

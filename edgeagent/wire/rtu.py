@@ -25,7 +25,7 @@ import struct
 from collections import Counter
 from typing import NamedTuple
 
-__all__ = ["Answer", "Line", "Refusal", "Request", "crc16", "encode", "find", "gap_s", "verdict", "wire_s"]
+__all__ = ["Answer", "Line", "Refusal", "Request", "crc16", "encode", "find", "gap_s", "question", "verdict", "wire_s"]
 
 READS = (3, 4)
 _MOST_REGISTERS = 125
@@ -85,7 +85,13 @@ def crc16(data: bytes | bytearray | memoryview) -> int:
 
 
 def encode(request: Request) -> bytes:
-    """The question as it goes over the wire.
+    """The question as it goes over an RS-485 line; see `question` for what is refused."""
+    body = question(request)
+    return body + crc16(body).to_bytes(2, "little")
+
+
+def question(request: Request) -> bytes:
+    """Unit and PDU, as they go over TCP behind the header.
 
     Raises:
         ValueError: not a read, or outside what the protocol allows.
@@ -93,8 +99,7 @@ def encode(request: Request) -> bytes:
     unit, function, address, words = request
     if function not in READS or not 1 <= words <= _MOST_REGISTERS:
         raise ValueError(request)
-    body = struct.pack(">BBHH", unit, function, address, words)
-    return body + crc16(body).to_bytes(2, "little")
+    return struct.pack(">BBHH", unit, function, address, words)
 
 
 def gap_s(baud: int, frame: str = "8N1") -> float:

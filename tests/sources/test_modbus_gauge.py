@@ -374,11 +374,14 @@ async def test_a_babbling_line_is_said_and_ends(tmp_path, monkeypatch):
         slave.faults[1] = "babble"
         bus = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=0.1, clock=SystemClock())
         await bus.open()
-        with pytest.raises(FrameError, match="noise"):
-            await bus.ask(Request(1, 3, LEVEL, 1), 0.1)
-        with pytest.raises(FrameError, match="babble"):
-            await bus.ask(Request(1, 3, LEVEL, 1), 0.1)
+        found = set()
+        while "gauges.babble" not in found:
+            with pytest.raises(FrameError, match="noise|babble") as caught:
+                await bus.ask(Request(1, 3, LEVEL, 1), 0.1)
+            found.add(caught.value.code)
+            explained(caught.value)
         bus.close()
+    assert found == {"gauges.noise", "gauges.babble"}
 
 
 async def test_nobody_listens_on_tcp(tmp_path, unused_tcp_port):
