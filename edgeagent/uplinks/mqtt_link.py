@@ -154,7 +154,7 @@ class MqttLink:
                 self._flying[info.mid] = sent
                 sent += 1
             self._write()
-            if not self._flying:
+            if self.error is not None or not self._flying:
                 break
             self._news.clear()
             try:

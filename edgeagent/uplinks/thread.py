@@ -52,8 +52,9 @@ class NamedThread:
 
     def close(self) -> None:
         """Let the thread end after the jobs it already has."""
-        self._jobs.put(None)
-        self._thread = None
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread = None
 
     def _main(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import itertools
+from types import SimpleNamespace
 
 import pytest
+from paho.mqtt.enums import MQTTErrorCode
 
 from edgeagent import messages
 from edgeagent.errors import UplinkRefused, UplinkUnavailable
@@ -278,3 +280,19 @@ async def test_a_dead_link_is_noticed_without_anything_to_send(tmp_path, opened)
         while link.error is None:
             await asyncio.sleep(0.05)
     assert link.error.code == "uplinks.cut"
+
+
+@pytest.mark.parametrize("where", ["publish", "write"])
+async def test_a_line_that_breaks_while_publishing_is_not_waited_for(tmp_path, opened, uplink, monkeypatch, where):
+    broker = opened(Mosquitto(tmp_path)).start()
+    opened(Agent(broker.port))
+    mqtt = uplink(broker.port, timeout_s=60)
+    await mqtt.deliver([row(1)])
+    if where == "publish":
+        failed = SimpleNamespace(rc=MQTTErrorCode.MQTT_ERR_NO_CONN, mid=7)
+        monkeypatch.setattr(mqtt._link._client, "publish", lambda *_, **__: failed)
+    else:
+        monkeypatch.setattr(mqtt._link._client, "loop_write", lambda: MQTTErrorCode.MQTT_ERR_CONN_LOST)
+    async with asyncio.timeout(10):
+        assert (await fails(mqtt, [row(2)])).code == "uplinks.cut"
+    assert (await mqtt.deliver([row(2)])).accepted == {2}
