@@ -375,11 +375,13 @@ async def test_a_babbling_line_is_said_and_ends(tmp_path, monkeypatch):
         bus = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=0.1, clock=SystemClock())
         await bus.open()
         found = set()
-        while "gauges.babble" not in found:
-            with pytest.raises(FrameError, match="noise|babble") as caught:
+        for _ in range(20):  # a busy machine may tear holes into the babble, then it is noise
+            with pytest.raises(FrameError, match=r"noise|babble") as caught:
                 await bus.ask(Request(1, 3, LEVEL, 1), 0.1)
             found.add(caught.value.code)
             explained(caught.value)
+            if "gauges.babble" in found:
+                break
         bus.close()
     assert found == {"gauges.noise", "gauges.babble"}
 
