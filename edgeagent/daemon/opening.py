@@ -35,18 +35,27 @@ class OpeningOutbox:
         self._make, self._lang = make, lang
         self._real: SqliteOutbox | None = None
         self._opened = asyncio.Event()
+        self._told = 0
 
     def _open(self) -> SqliteOutbox:
         if self._real is None:
             self._real = self._make()
             self._opened.set()
-            for notice in self._real.notices:
-                log.warning("%s", messages.text(notice.code, notice.facts, self._lang))
+            self._tell_notices(self._real)
         return self._real
+
+    def _tell_notices(self, real: SqliteOutbox) -> None:
+        """What the store did that nobody asked for (a damaged file set aside) is a line in the log."""
+        fresh, self._told = real.notices[self._told :], len(real.notices)
+        for notice in fresh:
+            log.warning("%s", messages.text(notice.code, notice.facts, self._lang))
 
     async def put(self, readings: Sequence[Reading]) -> Sequence[Reading]:
         """As SqliteOutbox, after opening it if that has not worked yet."""
-        return await self._open().put(readings)
+        real = self._open()
+        stored = await real.put(readings)
+        self._tell_notices(real)
+        return stored
 
     async def lease(self, uplink: str, limit: int) -> Batch:
         """As SqliteOutbox, once it is open."""

@@ -18,8 +18,8 @@ __all__ = ["RULES", "RuleType", "names", "rule"]
 RULES = {
     "calibrate": "edgeagent.rules.calibrate:Calibrate",
     "plausible": "edgeagent.rules.plausible:Plausible",
+    "alarm": "edgeagent.rules.alarm:Alarm",  # before window: a flood is not told by the ten-minute median
     "window": "edgeagent.rules.window:Window",
-    "alarm": "edgeagent.rules.alarm:Alarm",
     "presence": "edgeagent.rules.presence:Presence",
 }
 _GROUP = "edgeagent.rules"

@@ -160,7 +160,7 @@ class ModbusGauges:
     """The gauges of one bus."""
 
     Config = ModbusGaugeConfig
-    rules = ("calibrate", "plausible", "window", "alarm")
+    rules = ("calibrate", "plausible", "alarm", "window")
 
     @staticmethod
     def group(config: ModbusGaugeConfig) -> Hashable:

@@ -117,7 +117,7 @@ class SerialGauge:
     """One gauge on one port."""
 
     Config = SerialGaugeConfig
-    rules = ("calibrate", "plausible", "window", "alarm")
+    rules = ("calibrate", "plausible", "alarm", "window")
 
     @staticmethod
     def group(config: SerialGaugeConfig) -> Hashable:

@@ -12,8 +12,8 @@ from tests.fakes import FakeClock
 CONFIGS = {
     "calibrate": CalibrateConfig(mount_height_m=7.42, datum="T.P.", zero_point_m=331.2),
     "plausible": PlausibleConfig(min_m=-0.1, max_m=6.0, suspect_max_m=4.0, max_rate_m_per_10min=3.0),
-    "window": WindowConfig(every_s=60),
     "alarm": AlarmConfig(levels_m=Levels(caution=1.5, danger=2.6)),
+    "window": WindowConfig(every_s=60),
 }
 
 
@@ -37,13 +37,15 @@ def test_a_flood():
     assert [(r.quantities["level"].value, r.quantities["alarm_level"].value) for r in waters] == [
         (0.52, "normal"),
         (1.02, "normal"),
-        (1.92, "normal"),
+        (1.92, "caution"),
         (1.92, "caution"),
     ]
     assert waters[-1].quantities["elevation"].value == 333.12
     assert waters[-1].facts["datum"] == "T.P." and waters[-1].facts["n"] == "6"
     active = [r for r in out if r.kind is Kind.ALERT and r.quantities["active"].value]
     assert [r.quantities["level_name"].value for r in active] == ["caution"]
+    rose_ms = 1_795_003_200_000 + 12 * 10_000
+    assert active[0].at.wall_ms - rose_ms <= 10_000, "the second reading tells it, not the end of the window"
 
 
 def test_a_spider_before_the_sensor_is_no_flood():
