@@ -335,4 +335,6 @@ def _show(value: object) -> str:
 
 
 def _name_of(kind: Any) -> str:  # noqa: ANN401  any annotation
+    if typing.get_origin(kind) is Annotated:
+        return _name_of(typing.get_args(kind)[0])
     return str(getattr(kind, "__name__", None) or kind).replace("typing.", "")

@@ -9,6 +9,7 @@ May import: config errors reading shipped wire.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -237,7 +238,8 @@ def load(name: str) -> tuple[Profile | None, list[ConfigError]]:
     elif name in names():
         file = shipped.profiles() / f"{name}.toml"
     else:
-        listing = ", ".join(names())
+        nearest = difflib.get_close_matches(name, names(), n=len(names()), cutoff=0)
+        listing = ", ".join(nearest)
         return None, [ConfigError("gauges.no-profile", path="profile", got=name, choices=listing)]
     try:
         data = config.read_toml(file)

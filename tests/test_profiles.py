@@ -184,3 +184,10 @@ def test_no_such_profile(tmp_path):
     for name in ("geolux", str(tmp_path / "absent.toml")):
         profile, (problem,) = profiles.load(name)
         assert profile is None and problem.facts["path"] == "profile"
+    (problem,) = profiles.load("maxbotics")[1]
+    assert problem.facts["choices"].startswith("maxbotix-hrxl-wr, "), "the nearest name first"
+
+
+def test_a_missing_number_is_called_a_number(tmp_path):
+    _, problems = written(tmp_path, GOOD.replace("address = 3", ""))
+    assert [p.facts["expected"] for p in problems] == ["int"]

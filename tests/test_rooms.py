@@ -17,11 +17,10 @@ SIGN = re.compile(r"May import:\s*(?P<ours>[^.;]*)(?:;(?P<theirs>[^.]*))?\.", re
 EVERYTHING = re.compile(r"everything(?: but (?P<but>[a-z ]+))?")
 # What one file of a room may know beyond its room's sign (STYLE: "each driver its own library").
 ALSO = {
-    "sources/modbus_gauge.py": "wire profiles pymodbus",
-    "sources/modbus_bus.py": "wire profiles pymodbus serial",
-    "sources/modbus_link.py": "wire pymodbus serial",
-    "sources/serial_gauge.py": "wire profiles serial",
-    "sources/gauge_values.py": "wire profiles",
+    "sources/modbus_gauge.py": "wire profiles",
+    "sources/modbus_bus.py": "wire pymodbus",
+    "sources/serial_gauge.py": "wire profiles",
+    "sources/serial_port.py": "serial",
     "sources/ble_tags.py": "wire bleak",
     "sources/tag_windows.py": "wire",
     "sources/tag_trouble.py": "bleak dbus_fast",
