@@ -11,6 +11,7 @@ May import: reading errors clock backoff ports tables vision; onnxruntime, cv2.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ __all__ = ["Worker", "main"]
 _NICE = 5  # gauges and alarms go first
 _SCENE_EVERY_S = 1.0
 _MOST_MIB = 400  # three times the usual: a leak is cured by a new process
+_MENDABLE = frozenset(("blurred", "frozen", "moved"))  # nobody mends the night
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -53,6 +55,7 @@ class Worker:
         self._encode = msgspec.json.Encoder().encode
         self._flags: frozenset[str] = frozenset()
         self._flagged_s: dict[str, float] = {}
+        self._told_flags: set[str] = set()
         self._told_s = clock.mono()
         self._told_looks = 0
         self._judged_s = float("-inf")
@@ -120,11 +123,19 @@ class Worker:
         found = self._detector.look(frame.picture)
         if frame.at_s - self._judged_s >= _SCENE_EVERY_S:
             self._judged_s = frame.at_s
-            self._flags = self._scene.look(self._detector.scaled, frame.at_s)
+            self._judge(frame.at_s)
         before_s = self._counter.watched_s
         self._counter.look(found, frame.at_s, believable="frozen" not in self._flags)
         for flag in self._flags:
             self._flagged_s[flag] = self._flagged_s.get(flag, 0.0) + self._counter.watched_s - before_s
+
+    def _judge(self, now_s: float) -> None:
+        """Look at the scene itself; tell once what a person would have to mend."""
+        self._flags = self._scene.look(self._detector.scaled, now_s)
+        for flag in self._flags & _MENDABLE - self._told_flags:
+            self._told_flags.add(flag)
+            shown = without_password(self._start.camera)
+            self.say(Failure(code=f"camera.scene-{flag}", facts={"camera": shown}, fatal=False))
 
     def _check_lines(self, width: int, height: int) -> None:
         """A line no vehicle of this picture can reach would count zero for ever, without a word."""
@@ -162,6 +173,9 @@ def main() -> int:
     Returns:
         0 when the file was played to its end, 3 when the camera or the model failed.
     """
+    # Ctrl-C and systemd signal the whole group; the daemon decides when its worker leaves.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(_NICE)
     cv2.setNumThreads(1)
     # File descriptor 1 is for messages alone: a library that prints must not spoil a line.

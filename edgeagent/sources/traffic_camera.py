@@ -100,7 +100,7 @@ class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
         for name, value, least, most in (
             ("window_s", self.window_s, 1, 3600),
             ("max_fps", self.max_fps, 0.5, 30),
-            ("deadline_s", self.deadline_s, 2, 300),
+            ("deadline_s", self.deadline_s, 5, 300),
         ):
             if not least <= value <= most:
                 yield ConfigError("camera.out-of-range", path=name, got=value, least=least, most=most)
@@ -162,13 +162,12 @@ class TrafficCamera:
 
     async def _hear(self, worker: _Process, windows: Windows, emit: Emit) -> None:
         """Until the file ends."""
-        limit_s = _START_S
-        heard_s = self._clock.mono()
+        limit_s, quiet_s = _START_S, 0.0
         while True:
-            quiet_s = self._clock.mono() - heard_s
-            if quiet_s > limit_s:
-                raise self._trouble("camera.silent", silent_s=round(quiet_s), deadline_s=limit_s)
-            message = await worker.next(min(windows.wait_s(self._clock.now()), limit_s - quiet_s + 0.05, 1.0) + 0.01)
+            asked_s = self._clock.mono()
+            message = await worker.next(min(windows.wait_s(self._clock.now()), 1.0) + 0.01)
+            # Only time spent listening is silence: while `emit` waits, messages wait in the pipe.
+            quiet_s = 0.0 if message is not None else quiet_s + self._clock.mono() - asked_s
             match message:
                 case Hello():
                     windows.greet(message)
@@ -183,10 +182,10 @@ class TrafficCamera:
                     self._ended = True
                     await emit(*windows.due(self._clock.now()), *windows.rest(self._clock.now()))
                     return
-            if message is not None:
-                heard_s = self._clock.mono()
-            elif worker.gone:
+            if worker.gone:
                 raise self._trouble("camera.worker-died", status=worker.status, last=worker.last_words)
+            if quiet_s > limit_s:
+                raise self._trouble("camera.silent", silent_s=round(quiet_s), deadline_s=limit_s)
             await emit(*windows.due(self._clock.now()))
 
     def _trouble(self, code: str, **facts: object) -> SourceUnavailable:

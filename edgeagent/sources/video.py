@@ -61,7 +61,7 @@ class FileFrames:
     def __init__(self, path: str, *, max_fps: float | None = None) -> None:
         if not Path(path).is_file():
             raise SourceUnavailable("camera.no-file", camera=path)
-        self._capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+        self._capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not self._capture.isOpened():
             raise SourceUnavailable("camera.not-video", camera=path)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -157,6 +157,7 @@ def _open(camera: str) -> cv2.VideoCapture:
         # over UDP a lossy LTE link smears the picture and a firewall hangs it.
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp"
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_MS]
+    limits += [cv2.CAP_PROP_N_THREADS, 1]  # each decoder thread holds pictures back and memory
     return cv2.VideoCapture(camera, cv2.CAP_FFMPEG, limits)
 
 

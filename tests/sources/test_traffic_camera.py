@@ -25,7 +25,7 @@ from edgeagent.sources.detector import Detector
 from edgeagent.sources.traffic_camera import LineConfig, TrafficCamera, TrafficCameraConfig
 from tests.conftest import SHARED
 from tests.fakes import Collector, surroundings
-from tests.sources.camera_rig import RtspCamera, baseline_model, free_port, mjpeg_camera, mute_camera
+from tests.sources.camera_rig import RtspCamera, baseline_model, ffmpeg, free_port, mjpeg_camera, mute_camera
 
 ROAD = LineConfig(id="road", start=(0, 215), end=(345, 215))
 
@@ -381,3 +381,45 @@ async def test_while_the_camera_is_away_windows_say_missing(tmp_path):
     for reading in emit.readings:
         assert reading.quantities["count"].quality is Quality.MISSING and reading.quantities["count"].value is None
         assert reading.quantities["coverage"].value == 0
+
+
+class Slow(Collector):
+    """An outbox that lets the camera wait."""
+
+    async def __call__(self, *readings):
+        await super().__call__(*readings)
+        if readings:
+            await asyncio.sleep(2.5)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+async def test_an_outbox_that_lets_it_wait_is_no_silence(shared, model, tmp_path):
+    emit = Slow()
+    source = camera(tmp_path, shared / "traffic" / "a13_day.mp4", model, deadline_s=2.0, window_s=1.0)
+    async with running(source, emit) as task:
+        await until(lambda: len(emit.readings) >= 4, task)
+    assert total(emit.readings, "coverage") > 0
+
+
+@pytest.mark.shared
+@pytest.mark.tool("ffmpeg")
+@pytest.mark.slow
+async def test_a_camera_that_sends_one_picture_for_ever_is_not_watching(shared, model, tmp_path):
+    still, emit = tmp_path / "still.mp4", Collector()
+    cut = [
+        "-i",
+        str(shared / "traffic" / "a13_day.mp4"),
+        "-vf",
+        "select=eq(n\\,9),loop=150:1,setpts=N/10/TB",
+        "-r",
+        "10",
+    ]
+    with ffmpeg(*cut, "-an", "-c:v", "mjpeg", str(still)) as process:
+        assert process.wait(30) == 0
+    source = camera(tmp_path, still, model)
+    async with running(source, emit) as task:
+        await until(lambda: source._ended, task, 40)
+    assert [error.code for _, error in emit.problems] == ["camera.scene-frozen"]
+    (reading,) = emit.readings
+    assert reading.quantities["coverage"].value < 0.85
