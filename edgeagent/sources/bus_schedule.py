@@ -105,6 +105,12 @@ class Schedule:
         turn.due = now + max(wait_s, again_s)
         return turn.failures
 
+    def reopened(self, now: float) -> None:
+        """The port was opened again: whoever failed may well be back."""
+        for turn in self.turns:
+            if turn.failures:
+                turn.due = min(turn.due, now)
+
     def later(self, number: int, due: float) -> None:
         """The gauge may not be asked before `due` (its unit is in quarantine)."""
         self.turns[number].due = due

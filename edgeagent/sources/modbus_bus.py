@@ -103,9 +103,15 @@ class _TcpFramer(FramerSocket):
 
 
 class Bus:
-    """What both kinds of bus share: one client, one question at a time."""
+    """What both kinds of bus share: one client, one question at a time.
+
+    Attributes:
+        name: port or address, for messages.
+        patience: silent polls in a row of every gauge on it before it is opened again.
+    """
 
     name: str
+    patience = 5
     _client: AsyncModbusSerialClient | AsyncModbusTcpClient | None = None
 
     async def open(self) -> None:
@@ -281,6 +287,8 @@ class RtuBus(Bus):
 
 class TcpBus(Bus):
     """A Modbus TCP device or gateway."""
+
+    patience = 2  # a peer that was switched off leaves a connection that looks alive for minutes
 
     def __init__(self, host: str, port: int) -> None:
         self.name = f"{host}:{port}"

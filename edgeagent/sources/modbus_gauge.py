@@ -29,7 +29,6 @@ from edgeagent.wire.rtu import Answer, Request
 __all__ = ["GaugePoll", "ModbusGaugeConfig", "ModbusGauges"]
 
 _MISSING_EVERY_S = 60.0
-_REOPEN_AFTER = 5  # silent polls in a row of every gauge on the bus
 _LONGEST_RTU_UNIT = 247
 
 
@@ -193,6 +192,7 @@ class ModbusGauges:
             while True:
                 try:
                     await self.bus.open()
+                    self._schedule.reopened(self._clock.mono())
                     await self._poll_while_open(emit)
                 except SourceUnavailable as error:
                     failures = 1 if self._heard else failures + 1
@@ -204,7 +204,7 @@ class ModbusGauges:
             self.bus.close()
 
     async def _poll_while_open(self, emit: Emit) -> None:
-        enough = _REOPEN_AFTER * len(self._gauges)
+        enough = self.bus.patience * len(self._gauges)
         silent = 0
         while True:
             now = self._clock.mono()

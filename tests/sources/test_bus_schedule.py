@@ -82,6 +82,18 @@ def test_one_failure_is_repeated_soon():
     assert schedule.choose(5.0) == (None, 64.0)
 
 
+def test_an_opened_port_gives_everybody_a_new_chance():
+    schedule = Schedule(0.0)
+    schedule.add(10.0, 0.5)
+    schedule.add(10.0, 0.5)
+    for at in (1.0, 20.0, 40.0):
+        schedule.failed(0, at, 3.0)
+    schedule.answered(1, 41.0)
+    schedule.reopened(42.0)
+    assert [turn.due for turn in schedule.turns] == [42.0, 50.0]
+    assert schedule.choose(42.0) == (0, 42.0)
+
+
 def test_missed_polls_are_skipped_not_made_up_for():
     schedule = Schedule(0.0)
     schedule.add(1.0, 0.5)

@@ -392,13 +392,24 @@ async def test_nobody_listens_on_tcp(tmp_path, unused_tcp_port):
 
 
 async def test_a_silent_bus_is_reopened(tmp_path, hasty, monkeypatch):
-    monkeypatch.setattr("edgeagent.sources.modbus_gauge._REOPEN_AFTER", 2)
+    monkeypatch.setattr(RtuBus, "patience", 2)
     with ModbusSlave({1: holding()}) as slave:
         slave.faults[1] = "silent"
         async with running([section(slave, hasty, every_s=0.1)], tmp_path) as out:
             await until(lambda: "gauges.bus-silent" in codes(out))
             slave.faults.clear()
             await until(lambda: 1.234 in levels(out))
+
+
+async def test_a_connection_that_only_looks_alive_is_replaced(tmp_path, hasty):
+    with ModbusSlave({1: holding()}, tcp=True) as slave:
+        async with running([section(slave, hasty, every_s=0.1)], tmp_path) as out:
+            await until(lambda: 1.234 in levels(out))
+            slave.faults[1] = "silent"
+            await until(lambda: "gauges.bus-silent" in codes(out))
+            seen = len(out.readings)
+            slave.faults.clear()
+            await until(lambda: 1.234 in levels(out)[seen:])
 
 
 async def test_a_refused_register_does_not_take_the_others_along(tmp_path):
