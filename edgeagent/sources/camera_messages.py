@@ -46,7 +46,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         camera: URL, /dev path or file.
-        model: path of the .onnx file; its card lies beside it.
+        model: a shipped model's name, or the path of an .onnx file with its card beside it.
         lines: at least one.
         max_fps: looks per second at most.
         deadline_s: without a picture for so long the worker gives up.

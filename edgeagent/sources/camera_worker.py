@@ -5,7 +5,7 @@
 It ends when stdin closes (the daemon is gone), when the camera fails, or when the file is over.
 A camera library that hangs is killed from outside; a model swap is a new process, because
 onnxruntime leaks when sessions are made anew.
-May import: reading errors clock backoff ports tables vision; onnxruntime, cv2.
+May import: reading errors clock backoff ports tables vision shipped; onnxruntime, cv2.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import BinaryIO
 import cv2
 import msgspec
 
+from edgeagent import shipped
 from edgeagent.clock import Clock, SystemClock
 from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable
 from edgeagent.sources.camera_messages import TALLY_S, End, Failure, Hello, LineTally, Start, Tally, without_password
@@ -68,7 +69,7 @@ class Worker:
             EdgeAgentError: what the daemon is to hear about.
         """
         start = self._start
-        self._detector = Detector(Path(start.model))
+        self._detector = Detector(shipped.model(start.model))
         card = self._detector.card
         lines = [Line.towards(line.id, line.start, line.end, line.forward) for line in start.lines]
         self._counter = Counter(card, lines)

@@ -1,6 +1,6 @@
 """One ONNX model and its card: picture in, Detections out.  The door to onnxruntime.
 
-May import: reading errors clock backoff ports tables vision shipped; onnxruntime, cv2.
+May import: errors vision; onnxruntime, cv2.
 """
 
 from __future__ import annotations

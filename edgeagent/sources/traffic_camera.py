@@ -2,7 +2,7 @@
 
 Frames, OpenCV and onnxruntime live in the worker process (`camera_worker`); here arrive running
 totals, once a second, and leave readings, once a window.  A camera that hangs can only take its
-worker with it.  May import: reading errors clock backoff ports tables shipped.
+worker with it.  May import: reading errors clock backoff ports tables.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Literal
 
 import msgspec
 
-from edgeagent import shipped
 from edgeagent.errors import ConfigError, SourceUnavailable
 from edgeagent.ports import Emit, SourceConfig, Surroundings
 from edgeagent.sources.camera_messages import (
@@ -104,11 +103,6 @@ class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
         ):
             if not least <= value <= most:
                 yield ConfigError("camera.out-of-range", path=name, got=value, least=least, most=most)
-
-    @property
-    def model_file(self) -> Path:
-        """The .onnx file that `model` means."""
-        return shipped.model(self.model)
 
 
 class TrafficCamera:
@@ -196,7 +190,7 @@ def _start(config: TrafficCameraConfig) -> Start:
     lines = tuple(LineSpec(id=line.id, start=line.start, end=line.end, forward=line.forward) for line in config.lines)
     return Start(
         camera=config.camera,
-        model=str(config.model_file),
+        model=config.model,
         lines=lines,
         max_fps=config.max_fps,
         # The worker is to notice a silent camera itself, with a better word for it, before it is killed.

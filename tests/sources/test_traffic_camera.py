@@ -102,7 +102,7 @@ def test_a_config_section():
     made, problems = configs.decode(TrafficCameraConfig, section(), "sources[0]")
     assert problems == []
     assert made.lines[0].start == (40, 300) and made.lines[0].forward == "down"
-    assert made.model_file.name == "vehicles.onnx" and made.model_file.parent.name == "models"
+    assert made.model == "vehicles" and made.window_s == 60
 
 
 @pytest.mark.parametrize(
