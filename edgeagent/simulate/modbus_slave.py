@@ -109,6 +109,7 @@ class ModbusSlave:
         self._later: list[tuple[float, bytes]] = []
         self._previous = b""
         self._stop = threading.Event()
+        self._hang_up = threading.Event()
         target = self._serve_tcp if tcp else self._serve_rtu
         self._thread = threading.Thread(target=target, name="modbus-slave", daemon=True)
 
@@ -136,6 +137,10 @@ class ModbusSlave:
             self.line.unplug()
         if self._server:
             self._server.close()
+
+    def hang_up(self) -> None:
+        """Close every TCP connection, as gateways do with idle ones."""
+        self._hang_up.set()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -186,6 +191,11 @@ class ModbusSlave:
         try:
             while not self._stop.is_set():
                 ready = select.select([self._server, *clients], [], [], self._wait_s())[0]
+                if self._hang_up.is_set():
+                    self._hang_up.clear()
+                    while clients:
+                        clients.popitem()[0].close()
+                    continue
                 for one in ready:
                     if one is self._server:
                         clients[self._server.accept()[0]] = b""

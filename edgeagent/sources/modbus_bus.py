@@ -297,7 +297,9 @@ class TcpBus(Bus):
         self._framer = _TcpFramer(self._stream)
 
     async def ask(self, request: Request, timeout_s: float) -> Answer:
-        """See `Bus.ask`."""
+        """See `Bus.ask`; a connection that was closed while nobody asked is opened again at once."""
+        if self._client is None or not self._client.connected:
+            await self.open()  # many gateways close what was idle for some seconds
         await self._exchange(request, timeout_s)
         found = self._framer.found
         if isinstance(found, Answer):

@@ -30,6 +30,8 @@ __all__ = ["GaugePoll", "ModbusGaugeConfig", "ModbusGauges"]
 
 _MISSING_EVERY_S = 60.0
 _LONGEST_RTU_UNIT = 247
+# who breaks the connection that all share gets no new chance by its being opened again
+_ONE_TO_BLAME = ("gauges.tcp-lost", "gauges.tcp-out-of-step", "gauges.unplugged")
 
 
 class ModbusGaugeConfig(SourceConfig, kw_only=True, frozen=True):
@@ -188,15 +190,19 @@ class ModbusGauges:
     async def run(self, emit: Emit) -> None:
         """Poll until cancelled; reopens the port by itself."""
         failures = 0
+        blamed = False
         try:
             while True:
                 try:
                     await self.bus.open()
-                    self._schedule.reopened(self._clock.mono())
+                    if not blamed:
+                        self._schedule.reopened(self._clock.mono())
+                    blamed = False
                     await self._poll_while_open(emit)
                 except SourceUnavailable as error:
                     failures = 1 if self._heard else failures + 1
                     self._heard = False
+                    blamed = error.code in _ONE_TO_BLAME
                     await self._say_gone(emit, error, failures)
                 self.bus.close()
                 await asyncio.sleep(delay_s(failures, luck=random.random()))  # noqa: S311  jitter
@@ -235,7 +241,10 @@ class ModbusGauges:
                 continue
             try:
                 answer = await self.bus.ask(request, gauge.timeout_s)
-            except FrameError as error:
+            except SourceUnavailable as error:
+                if not isinstance(error, FrameError):  # the connection broke over this question
+                    self._schedule.failed(chosen, self._clock.mono(), 0.0)
+                    raise
                 emit.problem(gauge.id, error)
                 reason = error.code.partition(".")[2]
                 heard = heard or reason.startswith("exception")

@@ -412,6 +412,27 @@ async def test_a_connection_that_only_looks_alive_is_replaced(tmp_path, hasty):
             await until(lambda: 1.234 in levels(out)[seen:])
 
 
+async def test_a_gateway_that_closes_idle_connections(tmp_path, profile):
+    with ModbusSlave({1: holding()}, tcp=True) as slave:
+        async with running([section(slave, profile, every_s=0.4)], tmp_path) as out:
+            for seen in (1, 2, 3):
+                await until(lambda seen=seen: len(out.readings) >= seen)
+                slave.hang_up()
+            await until(lambda: len(out.readings) >= 5)
+    assert out.problems == [] and set(levels(out)) == {1.234}
+
+
+async def test_who_breaks_the_connection_does_not_starve_the_others(tmp_path, hasty):
+    with ModbusSlave({1: holding(), 2: holding()}, tcp=True) as slave:
+        slave.faults[2] = "noise-before"  # hangs up
+        configs = [section(slave, hasty, name=f"g{u}", unit=u, every_s=0.2) for u in (1, 2)]
+        async with running(configs, tmp_path) as out:
+            await until(lambda: levels(out, "g1").count(1.234) >= 12, 20)
+            asked = [unit for _, unit, *_ in slave.asked]
+    assert asked.count(1) > 2 * asked.count(2)
+    assert set(levels(out, "g2")) <= {None}
+
+
 async def test_a_refused_register_does_not_take_the_others_along(tmp_path):
     apart = written(tmp_path / "apart.toml", PROFILE, temperature=1000)
     with ModbusSlave({1: registers_from({LEVEL: 1234})}) as slave:
