@@ -83,6 +83,23 @@ def test_a_near_vehicles_box_may_tremble_more():
     assert drive(Gate(ACROSS), path, height=200) == []
 
 
+def test_whoever_stops_on_the_line_and_trembles_has_not_crossed():
+    arriving = [(i / 25, 100, 100 + 4 * i) for i in range(25)]
+    standing = [(1 + i / 25, 100, 196 + (8 if i // 10 % 2 else 0)) for i in range(50)]
+    assert drive(Gate(ACROSS), arriving + standing, height=100) == []
+
+
+def test_a_box_that_swallows_its_shadow_for_a_moment_has_not_crossed():
+    arriving = [(i / 25, 100, 100 + 3 * i) for i in range(25)]
+    jump = [(1 + i / 25, 100, 230 if 5 <= i < 8 else 175) for i in range(40)]
+    assert drive(Gate(ACROSS), arriving + jump) == []
+
+
+def test_a_box_born_on_the_line_that_shifts_a_little_has_not_crossed():
+    path = [(i / 25, 100, 195 if i < 10 else 205) for i in range(40)]
+    assert drive(Gate(ACROSS), path) == []
+
+
 def test_coming_back_counts_the_other_way_and_only_once_each():
     there = [(i / 10, 100, 150 + 10 * i) for i in range(11)]
     back = [(1.1 + i / 10, 100, 250 - 10 * i) for i in range(11)]
@@ -185,6 +202,15 @@ def test_a_counter_keeps_totals_by_line_direction_and_class():
     assert counter.totals["road"].touched == 2  # the lower half, 135 + 10i to 150 + 10i, meets 200
     assert counter.looks == 16
     assert counter.watched_s == pytest.approx(1.5)
+
+
+def test_what_crosses_in_the_last_picture_of_a_film_counts():
+    counter = Counter(card(), [ACROSS])
+    seen = [counter.look(one(100, 150 + 12 * i), i / 10) for i in range(6)]
+    assert not any(seen)
+    assert [c.direction for c in counter.finish()] == ["forward"]
+    assert counter.totals["road"].counts["forward"]["car"] == 1
+    assert Counter(card(), [ACROSS]).finish() == []
 
 
 @pytest.mark.parametrize(
