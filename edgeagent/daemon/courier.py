@@ -85,11 +85,10 @@ class Courier:
             if self._health.state == "down":
                 log.info("%s: delivering again", self._health.id)
             self._health.delivered(self._clock.now())
-        if settled == len(batch.rows):
-            return delivery.retry_after_s or 0.0
-        if delivery.error is not None or not settled:
-            self.say(delivery.error or UplinkUnavailable("daemon.kept", uplink=self._health.id, kept=len(batch.rows)))
-        pause_s = delay_s(self._health.failures + 1, most_s=AWAY_MOST_S, luck=self._luck())
+        if settled and delivery.error is None:
+            return delivery.retry_after_s or 0.0  # all of it, or as much as was good to do at once
+        self.say(delivery.error or UplinkUnavailable("daemon.kept", uplink=self._health.id, kept=len(batch.rows)))
+        pause_s = delay_s(self._health.failures, most_s=AWAY_MOST_S, luck=self._luck())
         return max(pause_s, delivery.retry_after_s or 0.0)
 
     async def _settle(self, batch: Batch, delivery: Delivery) -> None:
