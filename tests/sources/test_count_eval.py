@@ -130,7 +130,8 @@ def test_the_whole_campaign(shared, baseline):
         if file.stem == "blackfriars_queue":
             assert [footage.score(true, fps=fps).per_direction["road:positive"].counted for fps in errors] == [0, 0, 0]
     assert truths == 157
-    assert errors[None] <= 7 and errors[10] <= 11 and errors[5] <= 15, errors
+    # Measured 7, 7, 9; another processor rounds the network differently, worth a vehicle or two.
+    assert errors[None] <= 8 and errors[10] <= 9 and errors[5] <= 12, errors
 
 
 @pytest.mark.shared
