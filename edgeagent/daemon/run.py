@@ -39,6 +39,8 @@ async def _run(agent: Agent, clock: Clock) -> None:
         loop.add_signal_handler(number, stop.set)
     lang = agent.config.gateway.lang
     path = control.socket_path(Path(agent.config.gateway.state_dir))
+    with contextlib.suppress(OSError):  # the outbox says it better, and goes on trying
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(control.serve(path, {"status": agent.status, "outbox": agent.outbox.stats}))

@@ -128,12 +128,12 @@ class Daemon:
 @pytest.mark.slow
 def test_a_daemon_and_its_questions(tmp_path):
     out = tmp_path / "out.jsonl"
-    daemon = Daemon(config_of(tmp_path, HOST + jsonl(out)))
+    daemon = Daemon(config_of(tmp_path, HOST + jsonl(out), state=tmp_path / "new" / "state"))
     told = daemon.status(lambda s: s["uplinks"][0]["acknowledged"] >= 2)
     assert told["gateway"] == "GW-1" and told["outbox"]["accepted"] >= 2
     assert told["sources"][0]["id"] == "box" and told["sources"][0]["state"] == "running"
     assert told["sources"][0]["age_s"] < 30
-    mode = (tmp_path / "control.sock").stat().st_mode
+    mode = (tmp_path / "new" / "state" / "control.sock").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
     shown = edgeagent("status", "--lang", "ja", "--config", daemon.config).stdout
     assert "✓ box" in shown and "送信先" in shown
