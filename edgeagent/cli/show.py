@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from edgeagent.daemon.health import SourceStatus, Status, UplinkStatus
-from edgeagent.messages import language
+from edgeagent import messages
+from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
 from edgeagent.ports import OutboxStats
 from edgeagent.reading import Quality, Quantity, Unit
 
@@ -18,7 +18,6 @@ SYMBOL = {
     Unit.MILLIMETRE: "mm",
     Unit.CELSIUS: "°C",
     Unit.PERCENT: "%",
-    Unit.SECOND: "s",
     Unit.VOLT: "V",
     Unit.DECIBEL: "dB",
     Unit.HERTZ: "Hz",
@@ -55,7 +54,7 @@ def status(answer: bytes) -> str:
     lines += [_w("uplinks"), *(line for u in now.uplinks for line in _uplink(u)), ""]
     lines += _outbox(now.outbox)
     if now.outbox_problem:
-        lines += [f"  ✗ {now.outbox_problem}", f"  {_w('in memory')} {now.held_in_ram}"]
+        lines += [f"  ✗ {_say(now.outbox_problem)}", f"  {_w('in memory')} {now.held_in_ram}"]
     return "\n".join(lines) + "\n"
 
 
@@ -68,6 +67,10 @@ def quantity(name: str, value: Quantity) -> str:
     """`level 1.23 m`; a value that failed or is missing says so instead of a number."""
     if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
         return f"{name} ({value.quality.value})"
+    if value.unit is Unit.BYTE and isinstance(value.value, (int, float)):
+        return f"{name} {value.value / 1e9:.1f} GB"
+    if value.unit is Unit.SECOND and isinstance(value.value, (int, float)):
+        return f"{name} {span(value.value)}"
     shown = f"{value.value:.3f}".rstrip("0").rstrip(".") if isinstance(value.value, float) else str(value.value)
     doubt = " ?" if value.quality is Quality.SUSPECT else ""
     return f"{name} {shown} {SYMBOL.get(value.unit, '')}".rstrip() + doubt
@@ -90,7 +93,8 @@ def span(seconds: float) -> str:
 
 
 def _source(one: SourceStatus) -> list[str]:
-    mark = "✓" if one.state == "running" and one.age_s is not None else "!" if one.state == "running" else "✗"
+    blind = all(value.value is None for value in one.last.values())
+    mark = "✗" if blind or one.state != "running" else "✓"
     lines = [f"  {mark} {one.id} {one.name}".rstrip() + f"  ({one.driver})"]
     if one.age_s is None:
         lines.append(f"      {_w('nothing yet')}")
@@ -101,7 +105,7 @@ def _source(one: SourceStatus) -> list[str]:
         counted = ", ".join(f"{code} ×{n}" for code, n in one.problems.items())
         lines.append(f"      ! {counted}")
     if one.last_problem and one.last_problem_age_s is not None:
-        lines.append(f"      {span(one.last_problem_age_s)}{_w('ago')}: {one.last_problem}")
+        lines.append(f"      {span(one.last_problem_age_s)}{_w('ago')}: {_say(one.last_problem)}")
     return lines
 
 
@@ -114,7 +118,7 @@ def _uplink(one: UplinkStatus) -> list[str]:
         + (f" · {_w('dead')} {one.dead}" if one.dead else ""),
     ]
     if one.last_problem:
-        lines.append(f"      ! {one.last_problem}")
+        lines.append(f"      ! {_say(one.last_problem)}")
     return lines
 
 
@@ -127,5 +131,9 @@ def _outbox(now: OutboxStats) -> list[str]:
     ]
 
 
+def _say(problem: Problem) -> str:
+    return str(messages.text(problem.code, problem.facts, messages.language()))
+
+
 def _w(word: str) -> str:
-    return WORDS[word][language()]
+    return WORDS[word][messages.language()]

@@ -15,6 +15,7 @@ from edgeagent.config import Catalogue, Config, load, read_toml
 from edgeagent.daemon.flow import Flow, SourceGroup
 from edgeagent.daemon.health import (
     Health,
+    Problem,
     SourceHealth,
     SourceStatus,
     Status,
@@ -183,5 +184,8 @@ def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, now_ms: int, l
     )
 
 
-def _say(error: EdgeAgentError | None, lang: str) -> str | None:
-    return None if error is None else str(messages.text(error.code, error.facts, lang))
+def _say(error: EdgeAgentError | None, lang: str) -> Problem | None:
+    if error is None:
+        return None
+    facts = {name: str(value) for name, value in error.facts.items()}
+    return Problem(error.code, facts, str(messages.text(error.code, facts, lang)))

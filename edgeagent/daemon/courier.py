@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edgeagent import messages
 from edgeagent.backoff import delay_s
 from edgeagent.clock import Clock
-from edgeagent.daemon.health import UplinkHealth
+from edgeagent.daemon.health import UplinkHealth, named
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable, UplinkRefused, UplinkUnavailable
 from edgeagent.ports import Batch, Delivery, Outbox, Uplink
 
@@ -101,5 +101,5 @@ class Courier:
     def say(self, error: EdgeAgentError) -> None:
         """Count a failure; the first of its kind in a row is a line in the log."""
         if self._health.state != "down" or error.code not in self._health.problems:
-            log.warning("%s: %s", self._health.id, messages.text(error.code, error.facts, self._lang))
+            log.warning("%s", named(self._health.id, error, self._lang))
         self._health.failed(error)

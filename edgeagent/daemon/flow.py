@@ -19,7 +19,7 @@ from edgeagent import messages
 from edgeagent.backoff import delay_s
 from edgeagent.clock import Clock
 from edgeagent.daemon.courier import Courier
-from edgeagent.daemon.health import Health
+from edgeagent.daemon.health import Health, named
 from edgeagent.daemon.pump import Pump
 from edgeagent.errors import EdgeAgentError
 from edgeagent.ports import Outbox, Source, Uplink
@@ -157,7 +157,7 @@ class _Emit:
     def problem(self, source: str, error: EdgeAgentError) -> None:
         seen = self._health.sources[source]
         if error.code not in seen.problems:  # the first of its kind is a line in the log, the rest are counted
-            log.warning("%s: %s", source, messages.text(error.code, error.facts, self._lang))
+            log.warning("%s", named(source, error, self._lang))
         seen.failed(error, self._clock.now())
 
 

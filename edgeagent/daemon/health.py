@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from edgeagent import messages
 from edgeagent.errors import EdgeAgentError
 from edgeagent.ports import OutboxStats
 from edgeagent.reading import Moment, Quantity, Reading
 
-__all__ = ["Health", "SourceHealth", "SourceStatus", "Status", "UplinkHealth", "UplinkStatus"]
+__all__ = ["Health", "Problem", "SourceHealth", "SourceStatus", "Status", "UplinkHealth", "UplinkStatus", "named"]
 
 _KEPT_CODES = 32  # a device can fail in many ways, a status page need not grow for ever
 
@@ -82,6 +83,14 @@ class Health:
     pump_mono_ms: int = 0
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """An error as it travels: `text` in the gateway's language, code and facts for any other."""
+
+    code: str
+    facts: dict[str, str]
+    text: str
+
+
 class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One source, for a person or a machine."""
 
@@ -93,7 +102,7 @@ class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float | None
     last: dict[str, Quantity]
     problems: dict[str, int]
-    last_problem: str | None
+    last_problem: Problem | None
     last_problem_age_s: float | None
 
 
@@ -109,7 +118,7 @@ class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float
     last_ok_s: float | None
     problems: dict[str, int]
-    last_problem: str | None
+    last_problem: Problem | None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,9 +133,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     held_in_ram: int
     dropped_from_ram: int
     outbox: OutboxStats
-    outbox_problem: str | None
+    outbox_problem: Problem | None
     sources: list[SourceStatus]
     uplinks: list[UplinkStatus]
+
+
+def named(part: str, error: EdgeAgentError, lang: str) -> str:
+    """The error's text, with the id of the part before it unless the text begins with that itself."""
+    said = str(messages.text(error.code, error.facts, lang))
+    return said if said.startswith(part) else f"{part}: {said}"
 
 
 def _count(problems: Counter[str], error: EdgeAgentError) -> None:
