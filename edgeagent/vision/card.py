@@ -57,7 +57,8 @@ class ThresholdCard(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         score: a box at or above this may begin a track.
-        low: a box at or above this may continue one; a quarter of `score` unless said.
+        low: a box at or above this may continue one; 0.7 of `score` unless said.  A network whose
+            scores are spread wider (objectness times class) does better with less.
     """
 
     score: float
@@ -80,7 +81,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def low(self) -> float:
         """Lowest score that is still a hint of a vehicle."""
-        return self.threshold.score / 4 if self.threshold.low is None else self.threshold.low
+        return 0.7 * self.threshold.score if self.threshold.low is None else self.threshold.low
 
     @property
     def vehicles(self) -> tuple[str, ...]:

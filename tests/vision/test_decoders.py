@@ -136,6 +136,7 @@ def test_cards_that_cannot_be_used(change, why):
     assert why in caught.value.facts["why"]
 
 
-def test_low_is_a_quarter_of_score_unless_said():
-    assert card(threshold={"score": 0.4}).low == pytest.approx(0.1)
+def test_low_follows_from_score_unless_said():
+    assert card(threshold={"score": 0.4}).low == pytest.approx(0.28)
+    assert card(threshold={"score": 0.4, "low": 0.1}).low == 0.1
     assert card().vehicles == ("car", "bus")
