@@ -31,6 +31,28 @@ class Unit(enum.StrEnum):
     MILLIMETRE_PER_HOUR = "H67"
     PER_HOUR = "H10"
 
+    @property
+    def symbol(self) -> str:
+        """What a person reads: `m`, `°C`; empty for a bare number."""
+        return _SYMBOLS.get(self, "")
+
+
+_SYMBOLS = {
+    Unit.METRE: "m",
+    Unit.MILLIMETRE: "mm",
+    Unit.CELSIUS: "°C",
+    Unit.PERCENT: "%",
+    Unit.SECOND: "s",
+    Unit.VOLT: "V",
+    Unit.BAR: "bar",
+    Unit.DECIBEL: "dB",
+    Unit.HERTZ: "Hz",
+    Unit.BYTE: "B",
+    Unit.METRE_PER_HOUR: "m/h",
+    Unit.MILLIMETRE_PER_HOUR: "mm/h",
+    Unit.PER_HOUR: "/h",
+}
+
 
 class Quality(enum.StrEnum):
     """QARTOD's primary flags by name (1 pass, 3 suspect, 4 fail, 9 missing).

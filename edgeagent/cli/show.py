@@ -13,18 +13,6 @@ from edgeagent.reading import Quality, Quantity, Unit
 
 __all__ = ["headlines", "outbox", "quantity", "span", "status"]
 
-SYMBOL = {
-    Unit.METRE: "m",
-    Unit.MILLIMETRE: "mm",
-    Unit.CELSIUS: "°C",
-    Unit.PERCENT: "%",
-    Unit.VOLT: "V",
-    Unit.DECIBEL: "dB",
-    Unit.HERTZ: "Hz",
-    Unit.METRE_PER_HOUR: "m/h",
-    Unit.MILLIMETRE_PER_HOUR: "mm/h",
-    Unit.PER_HOUR: "/h",
-}
 WORDS = {
     "sources": {"ja": "計測", "en": "sources"},
     "uplinks": {"ja": "送信先", "en": "uplinks"},
@@ -73,7 +61,7 @@ def quantity(name: str, value: Quantity) -> str:
         return f"{name} {span(value.value)}"
     shown = f"{value.value:.3f}".rstrip("0").rstrip(".") if isinstance(value.value, float) else str(value.value)
     doubt = " ?" if value.quality is Quality.SUSPECT else ""
-    return f"{name} {shown} {SYMBOL.get(value.unit, '')}".rstrip() + doubt
+    return f"{name} {shown} {value.unit.symbol}".rstrip() + doubt
 
 
 def headlines(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:

@@ -12,12 +12,11 @@ from rich.text import Text
 
 from edgeagent.daemon.health import Status
 from edgeagent.demo.verdict import Summary
-from edgeagent.reading import Quality, Quantity, Unit
+from edgeagent.reading import Quality, Quantity
 
 __all__ = ["CityView", "Scene", "draw", "line", "verdict"]
 
 _BARS = " ▁▂▃▄▅▆▇█"
-_SYMBOL = {Unit.METRE: "m", Unit.CELSIUS: "°C", Unit.SECOND: "s", Unit.DECIBEL: "dB", Unit.VOLT: "V"}
 _SHOWN = 4
 WIDE = 60  # columns; a phone has about 40
 WORDS = {
@@ -138,7 +137,7 @@ def _quantity(name: str, value: Quantity) -> str:
     if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
         return f"{name} ({value.quality.value})"
     shown = f"{value.value:.2f}" if isinstance(value.value, float) else str(value.value)
-    return f"{name} {shown}{_SYMBOL.get(value.unit, '')}"
+    return f"{name} {shown}{value.unit.symbol}"
 
 
 def _w(word: str, scene: Scene) -> str:
