@@ -139,20 +139,35 @@ class TrafficCamera:
             lines = [line.id for line in config.lines]
             self._windows = Windows(config.id, lines, round(config.window_s * 1000), self._clock.now())
         windows = self._windows
-        await emit(*windows.due(self._clock.now()))
-        if not self._ended:
-            worker = await _Process.start(_start(config))
+        try:
+            await emit(*windows.due(self._clock.now()))
+            if not self._ended:
+                await self._watch(windows, emit)
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # The daemon stops: what was counted since the last window is handed over, not lost.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WINDOW_S):
+                    await emit(*windows.rest(self._clock.now()))
+            raise
+
+    async def _watch(self, windows: Windows, emit: Emit) -> None:
+        """Run one worker until the file ends; whatever happens, it is gone afterwards."""
+        starting = asyncio.create_task(_Process.start(_start(self._config)))
+        try:
+            worker = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # a process half started would be nobody's
+            await (await starting).stop()
+            raise
+        try:
+            await self._hear(worker, windows, emit)
+        finally:
+            leaving = asyncio.create_task(worker.stop())
             try:
-                await self._hear(worker, windows, emit)
-            except asyncio.CancelledError:
-                # The daemon stops: what was counted since the last window is handed over, not lost.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LAST_WINDOW_S):
-                        await emit(*windows.rest(self._clock.now()))
+                await asyncio.shield(leaving)
+            except asyncio.CancelledError:  # takes a second at most, and must not be left half done
+                await leaving
                 raise
-            finally:
-                await worker.stop()
-        await asyncio.Event().wait()
 
     async def _hear(self, worker: _Process, windows: Windows, emit: Emit) -> None:
         """Until the file ends."""
