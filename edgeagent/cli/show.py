@@ -9,9 +9,10 @@ import msgspec
 from edgeagent import messages
 from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
 from edgeagent.ports import OutboxStats
-from edgeagent.reading import Quality, Quantity, Unit
+from edgeagent.reading import Quantity
+from edgeagent.words import quantity, span
 
-__all__ = ["headlines", "outbox", "quantity", "span", "status"]
+__all__ = ["headlines", "outbox", "status"]
 
 WORDS = {
     "sources": {"ja": "計測", "en": "sources"},
@@ -51,33 +52,9 @@ def outbox(answer: bytes) -> str:
     return "\n".join(_outbox(msgspec.json.decode(answer, type=OutboxStats))) + "\n"
 
 
-def quantity(name: str, value: Quantity) -> str:
-    """`level 1.23 m`; a value that failed or is missing says so instead of a number."""
-    if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
-        return f"{name} ({value.quality.value})"
-    if value.unit is Unit.BYTE and isinstance(value.value, (int, float)):
-        return f"{name} {value.value / 1e9:.1f} GB"
-    if value.unit is Unit.SECOND and isinstance(value.value, (int, float)):
-        return f"{name} {span(value.value)}"
-    shown = f"{value.value:.3f}".rstrip("0").rstrip(".") if isinstance(value.value, float) else str(value.value)
-    doubt = " ?" if value.quality is Quality.SUSPECT else ""
-    return f"{name} {shown} {value.unit.symbol}".rstrip() + doubt
-
-
 def headlines(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:
     """What fits on a line: the per-class counts (`count_forward_car`) stay in `--json`."""
     return [(name, value) for name, value in last.items() if name.count("_") < _BREAKDOWN][:_SHOWN]
-
-
-def span(seconds: float) -> str:
-    """`8s`, `3m12s`, `5h02m`, `2d04h`."""
-    whole = int(seconds)
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if days:
-        return f"{days}d{hours % 24:02d}h"
-    if hours:
-        return f"{hours}h{minutes % 60:02d}m"
-    return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
 
 
 def _source(one: SourceStatus) -> list[str]:

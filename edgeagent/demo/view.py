@@ -12,7 +12,8 @@ from rich.text import Text
 
 from edgeagent.daemon.health import Status
 from edgeagent.demo.verdict import Summary
-from edgeagent.reading import Quality, Quantity
+from edgeagent.reading import Quantity
+from edgeagent.words import quantity
 
 __all__ = ["CityView", "Scene", "draw", "line", "verdict"]
 
@@ -94,7 +95,7 @@ def _readings(scene: Scene, width: int) -> RenderableType:
     table.add_column(justify="right", no_wrap=True)
     for one in scene.status.sources if scene.status else ():
         mark = "✓" if one.age_s is not None else "…"
-        shown = ("  " if width >= WIDE else "\n").join(_quantity(n, q) for n, q in _telling(one.last)) or _w(
+        shown = ("  " if width >= WIDE else "\n").join(quantity(n, q, 2) for n, q in _telling(one.last)) or _w(
             "nothing", scene
         )
         if one.problems:
@@ -131,13 +132,6 @@ def _city(scene: Scene, width: int) -> RenderableType:
 def _telling(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:
     """The quantities worth a glance, not the per-class counts (`count_forward_car`)."""
     return [(name, value) for name, value in last.items() if name.count("_") <= 1][:_SHOWN]
-
-
-def _quantity(name: str, value: Quantity) -> str:
-    if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
-        return f"{name} ({value.quality.value})"
-    shown = f"{value.value:.2f}" if isinstance(value.value, float) else str(value.value)
-    return f"{name} {shown}{value.unit.symbol}"
 
 
 def _w(word: str, scene: Scene) -> str:

@@ -6,7 +6,7 @@ import pytest
 from edgeagent.cli import show
 from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
 from edgeagent.ports import OutboxStats
-from edgeagent.reading import Quality, Quantity, Unit
+from edgeagent.reading import Quantity, Unit
 
 LEVEL = Quantity(1.234, Unit.METRE)
 GONE = Quantity.missing(Unit.METRE)
@@ -54,22 +54,3 @@ def test_a_problem_is_told_in_the_language_of_who_asks(lang, word, monkeypatch):
     problem = Problem("gauges.no-port", {"port": "/dev/x", "present": "-"}, "text of the gateway's own language")
     text = page(source({}, problem=problem))
     assert word in text.lower() and "/dev/x" in text and "own language" not in text
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [
-        ("level", LEVEL, "level 1.234 m"),
-        ("level", Quantity(2.0, Unit.METRE, Quality.SUSPECT), "level 2 m ?"),
-        ("level", Quantity(9.0, Unit.METRE, Quality.FAIL), "level (fail)"),
-        ("disk", Quantity(83_097_133_056, Unit.BYTE), "disk 83.1 GB"),
-        ("uptime", Quantity(5653.9, Unit.SECOND), "uptime 1h34m"),
-    ],
-)
-def test_quantity(name, value, text):
-    assert show.quantity(name, value) == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(8, "8s"), (192, "3m12s"), (18_120, "5h02m"), (187_200, "2d04h")])
-def test_span(seconds, text):
-    assert show.span(seconds) == text

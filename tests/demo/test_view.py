@@ -66,7 +66,7 @@ def shown(thing, width):
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_fits_the_screen_and_tells_what_matters(width, lang):
     text = shown(draw(scene(lang), width), width)
-    assert "宮川橋" in text and "level 1.23m" in text and "rain (missing)" in text
+    assert "宮川橋" in text and "level 1.23 m" in text and "rain (missing)" in text
     assert "1.23 m" in text and "! 2" in text
     assert {"en": "what the city knows", "ja": "都市OSが知っていること"}[lang] in text
     assert max(cell_len(row) for row in text.splitlines()) <= width

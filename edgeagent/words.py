@@ -1,0 +1,39 @@
+"""Numbers as people read them: `1.23 m`, `83.1 GB`, `3m12s`.  Pure.  May import: reading."""
+
+from __future__ import annotations
+
+from edgeagent.reading import Quality, Quantity, Unit
+
+__all__ = ["quantity", "span"]
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def quantity(name: str, value: Quantity, digits: int = 3) -> str:
+    """`level 1.23 m`, with `?` behind a suspect one; what failed or is missing says so instead of a number."""
+    if value.value is None or value.quality in (Quality.FAIL, Quality.MISSING):
+        return f"{name} ({value.quality.value})"
+    doubt = " ?" if value.quality is Quality.SUSPECT else ""
+    return f"{name} {_shown(value, digits)}{doubt}"
+
+
+def span(seconds: float) -> str:
+    """`8s`, `3m12s`, `5h02m`, `2d04h`."""
+    whole = int(seconds)
+    if whole >= _DAY:
+        return f"{whole // _DAY}d{whole % _DAY // _HOUR:02d}h"
+    if whole >= _HOUR:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02d}m"
+    return f"{whole // _MINUTE}m{whole % _MINUTE:02d}s" if whole >= _MINUTE else f"{whole}s"
+
+
+def _shown(value: Quantity, digits: int) -> str:
+    number = value.value
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return str(number)
+    if value.unit is Unit.BYTE:
+        return f"{number / 1e9:.1f} GB"
+    if value.unit is Unit.SECOND:
+        return span(number)
+    text = f"{number:.{digits}f}".rstrip("0").rstrip(".") if isinstance(number, float) else str(number)
+    return f"{text} {value.unit.symbol}".rstrip()
