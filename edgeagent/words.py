@@ -35,5 +35,7 @@ def _shown(value: Quantity, digits: int) -> str:
         return f"{number / 1e9:.1f} GB"
     if value.unit is Unit.SECOND:
         return span(number)
-    text = f"{number:.{digits}f}".rstrip("0").rstrip(".") if isinstance(number, float) else str(number)
+    text = f"{number:.{digits}f}" if isinstance(number, float) else str(number)
+    if "." in text and value.unit is not Unit.METRE:  # a staff gauge is read in centimetres: 2.40 m
+        text = text.rstrip("0").rstrip(".")
     return f"{text} {value.unit.symbol}".rstrip()

@@ -12,9 +12,10 @@ LEVEL = Quantity(1.234, Unit.METRE)
     ("name", "value", "text"),
     [
         ("level", LEVEL, "level 1.234 m"),
-        ("level", Quantity(2.0, Unit.METRE, Quality.SUSPECT), "level 2 m ?"),
+        ("level", Quantity(2.0, Unit.METRE, Quality.SUSPECT), "level 2.000 m ?"),
         ("level", Quantity(9.0, Unit.METRE, Quality.FAIL), "level (fail)"),
         ("disk", Quantity(83_097_133_056, Unit.BYTE), "disk 83.1 GB"),
+        ("fps", Quantity(10.0, Unit.HERTZ), "fps 10 Hz"),
         ("uptime", Quantity(5653.9, Unit.SECOND), "uptime 1h34m"),
     ],
 )
