@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,7 @@ __all__ = [
     "Batch",
     "Delivery",
     "Emit",
+    "Lane",
     "Outbox",
     "OutboxStats",
     "Row",
@@ -130,11 +131,22 @@ class Row(msgspec.Struct, frozen=True):
     reading: Reading
 
 
+Lane: TypeAlias = Literal["alarm", "live", "backfill"]
+
+
 class Batch(msgspec.Struct, frozen=True):
-    """Rows leased to one uplink, oldest first (alarms before the rest)."""
+    """Rows leased to one uplink, all of one lane, oldest first.
+
+    Attributes:
+        uplink: whose rows these are.
+        rows: what to deliver.
+        lane: `alarm` for alarms, `live` for rows that are the newest of their stream, `backfill` for
+            the rest, which may be sent as slowly as the line requires.
+    """
 
     uplink: str
     rows: tuple[Row, ...]
+    lane: Lane = "live"
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -197,8 +209,17 @@ class Outbox(Protocol):
         """
         ...
 
-    async def lease(self, uplink: str, limit: int) -> Batch:
-        """Up to `limit` rows owed to this uplink, waiting until there is at least one."""
+    async def lease(self, uplink: str, limit: int, *, backfill: bool = True) -> Batch:
+        """Up to `limit` rows owed to this uplink, waiting until there is at least one.
+
+        Alarms come first, then the newest row of each stream, then the rest from the oldest on (which
+        also has its turn when live values never end).
+
+        Args:
+            uplink: id of the uplink.
+            limit: rows at most.
+            backfill: False waits for an alarm or a newest row.
+        """
         ...
 
     async def settle(self, batch: Batch, delivery: Delivery) -> None:

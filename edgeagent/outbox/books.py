@@ -124,6 +124,8 @@ class Books:
                 db.execute(schema.DELETE_ROWS, (begin, min(begin + _CHUNK - 1, last)))
         if self.dirty:
             self.write()
+        newest = dict(db.execute("SELECT name, row FROM streams WHERE row > 0"))
+        ledger.begin_order(newest, (row for (row,) in db.execute(schema.ALARMS)))
 
     def _check(self, newest: int, accounts: Iterable[Account]) -> None:
         """What is gone was settled by everybody, and nothing above the newest row is not gone."""

@@ -13,8 +13,12 @@ on a full disk an acknowledgement is not forgotten, it is written with the next 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import TypeAlias
+
+from edgeagent.outbox.order import Order
+from edgeagent.ports import Lane
 
 __all__ = ["STORE", "Account", "Ids", "Ledger", "Run", "runs_of"]
 
@@ -172,6 +176,7 @@ class Ledger:
         store: what is gone; its `acknowledged` counts rows that every uplink accepted, its `dead`
             rows that at least one refused.
         accounts: by uplink id.
+        order: which rows overtake others.
         buried: rows refused by some uplink and still owed to another.
         lost: rows that went without an acknowledgement.
     """
@@ -180,6 +185,7 @@ class Ledger:
         self.last = last
         self.store = Account(last)
         self.accounts = {uplink: Account(last) for uplink in uplinks}
+        self.order = Order(self.accounts)
         self.buried: set[int] = set()
         self.lost = 0
 
@@ -188,14 +194,46 @@ class Ledger:
         """Rows still owed to somebody."""
         return self.last - len(self.store.settled)
 
-    def open_runs(self, uplink: str) -> list[Run]:
+    def urgent(self, uplink: str, limit: int, *, backfill: bool) -> tuple[Lane, list[int]]:
+        """The lane whose turn it is, and the ids to lease, oldest first; none for the backfill."""
+        owed = self.last - len(self.accounts[uplink].taken) if backfill else 0
+        return self.order.urgent(uplink, limit, owed=owed)
+
+    def next_open(self, uplink: str, after: int = 0) -> Run | None:
+        """The first run of ids above `after` that this uplink may lease."""
+        return next(self.accounts[uplink].taken.gaps(after + 1, self.last), None)
+
+    def open_ids(self, uplink: str) -> Iterator[int]:
         """Ids that this uplink may lease, oldest first."""
-        return list(self.accounts[uplink].taken.gaps(1, self.last))
+        for first, last in self.accounts[uplink].taken.gaps(1, self.last):
+            yield from range(first, last + 1)
+
+    def add(self, stream: str, *, alarm: bool) -> int:
+        """A new row, owed to everybody.
+
+        Returns:
+            Its id.
+        """
+        self.last += 1
+        self.order.add(self.last, stream, alarm=alarm)
+        return self.last
+
+    def begin_order(self, newest: Mapping[str, int], alarms: Iterable[int]) -> None:
+        """Find out who may lease what first, after the accounts were read.
+
+        Args:
+            newest: id of the newest row ever stored, by stream; it may be gone.
+            alarms: ids of the alarm rows that are still there.
+        """
+        here = {stream: row for stream, row in newest.items() if 0 < row <= self.last and row not in self.store.settled}
+        owed = {name: partial(_lacks, account.taken) for name, account in self.accounts.items()}
+        self.order.rebuild(here, alarms, owed)
 
     def lease(self, uplink: str, ids: Iterable[int]) -> None:
         """Note ids as leased."""
         for first, last in runs_of(ids):
             self.accounts[uplink].taken.add(first, last)
+            self.order.take(uplink, first, last)
 
     def release(self, uplink: str, ids: Iterable[int]) -> None:
         """Make ids leasable again, except those settled meanwhile."""
@@ -203,6 +241,7 @@ class Ledger:
         for first, last in runs_of(ids):
             for gap in list(account.settled.gaps(first, last)):
                 account.taken.discard(*gap)
+                self.order.give_back(uplink, *gap)
 
     def accept(self, uplink: str, ids: Iterable[int]) -> list[Run]:
         """Note acknowledged ids.
@@ -210,9 +249,8 @@ class Ledger:
         Returns:
             Runs of rows that are now gone, to be deleted.
         """
-        account = self.accounts[uplink]
-        fresh = [run for first, last in runs_of(ids) for run in account.settle(first, last)]
-        account.acknowledged += _size(fresh)
+        fresh = self._settle(uplink, ids)
+        self.accounts[uplink].acknowledged += _size(fresh)
         return self._forget(fresh)
 
     def reject(self, uplink: str, ids: Iterable[int]) -> tuple[list[int], list[Run]]:
@@ -221,9 +259,8 @@ class Ledger:
         Returns:
             The ids that were not settled before, and runs of rows that are now gone.
         """
-        account = self.accounts[uplink]
-        fresh = [run for first, last in runs_of(ids) for run in account.settle(first, last)]
-        account.dead += _size(fresh)
+        fresh = self._settle(uplink, ids)
+        self.accounts[uplink].dead += _size(fresh)
         listed = [row for first, last in fresh for row in range(first, last + 1)]
         self.buried.update(listed)
         return listed, self._forget(fresh)
@@ -234,8 +271,10 @@ class Ledger:
         Returns:
             Runs of rows that are gone by this.
         """
-        for account in self.accounts.values():
+        for name, account in self.accounts.items():
             account.settle(first, last)
+            self.order.take(name, first, last)
+        self.order.gone(first, last)
         gone = self.store.settle(first, last)
         self.lost += _size(gone)
         for begin, end in gone:
@@ -250,10 +289,18 @@ class Ledger:
         """
         return self._forget([(1, self.last)]) if self.accounts else []
 
+    def _settle(self, uplink: str, ids: Iterable[int]) -> list[Run]:
+        fresh = [run for first, last in runs_of(ids) for run in self.accounts[uplink].settle(first, last)]
+        for run in fresh:
+            self.order.take(uplink, *run)
+        return fresh
+
     def _forget(self, runs: list[Run]) -> list[Run]:
         for account in self.accounts.values():
             runs = [part for run in runs for part in account.settled.within(*run)]
         gone = [part for run in runs for part in self.store.settle(*run)]
+        for run in gone:
+            self.order.gone(*run)
         refused = 0
         if self.buried:
             for first, last in gone:
@@ -274,6 +321,10 @@ def runs_of(ids: Iterable[int]) -> list[Run]:
         else:
             runs.append((row, row))
     return runs
+
+
+def _lacks(ids: Ids, row: int) -> bool:
+    return row not in ids
 
 
 def _size(runs: Iterable[Run]) -> int:

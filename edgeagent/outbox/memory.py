@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -54,25 +55,27 @@ class MemoryOutbox:
             number = self._streams.get(reading.stream, 0) + 1
             self._streams[reading.stream] = number
             self._learn(reading.at)
-            self._ledger.last += 1
-            self._rows[self._ledger.last] = msgspec.structs.replace(reading, sequence=number)
-            numbered.append(self._rows[self._ledger.last])
+            row = self._ledger.add(reading.stream, alarm=reading.cls is ReadingClass.ALARM)
+            self._rows[row] = msgspec.structs.replace(reading, sequence=number)
+            numbered.append(self._rows[row])
         await self._announce()
         return numbered
 
-    async def lease(self, uplink: str, limit: int) -> Batch:
+    async def lease(self, uplink: str, limit: int, *, backfill: bool = True) -> Batch:
         """Up to `limit` rows owed to this uplink, waiting until there is one."""
         if uplink not in self._ledger.accounts:
             raise OutboxUnavailable("outbox.no-such-uplink", uplink=uplink)
         while True:
             self._check_open()
             seen = self._changes
-            free = [row for first, last in self._ledger.open_runs(uplink) for row in range(first, last + 1)]
-            if free:
+            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill)
+            if not ids and backfill:
+                ids = list(islice(self._ledger.open_ids(uplink), limit))
+            if ids:
                 self._learn(self._clock.now())
-                free.sort(key=lambda row: self._rows[row].cls is not ReadingClass.ALARM)  # stable: oldest first
-                self._ledger.lease(uplink, free[:limit])
-                return Batch(uplink, tuple(Row(row, restamp(self._rows[row], self._offsets)) for row in free[:limit]))
+                self._ledger.lease(uplink, ids)
+                rows = tuple(Row(row, restamp(self._rows[row], self._offsets)) for row in ids)
+                return Batch(uplink, rows, lane)
             await self._wait_beyond(seen)
 
     async def settle(self, batch: Batch, delivery: Delivery) -> None:

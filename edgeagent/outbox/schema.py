@@ -17,7 +17,7 @@ __all__ = [
     "DROP_RUN",
     "DROP_RUNS",
     "NEXT",
-    "OLDEST",
+    "ONE",
     "PRUNE_BOOTS",
     "PRUNE_DEAD",
     "SET_ACCOUNT",
@@ -55,6 +55,8 @@ STEPS = (
         # base: sequence numbers of this file start above it; lost, thinned: counters.
         "CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     ),
+    # The id of the newest row of the stream, which may be gone; 0: stored before this was noted.
+    ("ALTER TABLE streams ADD COLUMN row INTEGER NOT NULL DEFAULT 0",),
 )
 
 SHAPE = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
@@ -63,14 +65,13 @@ ADD_ROW = "INSERT INTO rows (id, cls, record) VALUES (?, ?, ?)"
 DELETE_ROWS = "DELETE FROM rows WHERE id BETWEEN ? AND ?"
 # The cast: a flipped bit in a row header can turn the blob into text or a number.
 _RECORD = "CAST(coalesce(record, '') AS BLOB)"
-ALARMS = (
-    f"SELECT id, {_RECORD} FROM rows INDEXED BY alarms "  # noqa: S608  a constant
-    "WHERE cls = 0 AND id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-)
+ALARMS = "SELECT id FROM rows INDEXED BY alarms WHERE cls = 0"
 NEXT = f"SELECT id, {_RECORD} FROM rows WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"  # noqa: S608  a constant
-OLDEST = f"SELECT {_RECORD} FROM rows WHERE id = ?"  # noqa: S608  a constant
+ONE = f"SELECT {_RECORD} FROM rows WHERE id = ?"  # noqa: S608  a constant
 
-SET_STREAM = "INSERT INTO streams VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last"
+SET_STREAM = (
+    "INSERT INTO streams VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last, row = excluded.row"
+)
 SET_NUMBER = "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 ADD_ACCOUNT = "INSERT OR IGNORE INTO accounts VALUES (?, 0, 0, 0)"

@@ -14,7 +14,7 @@ import msgspec
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 from edgeagent.outbox.store import Store
-from edgeagent.ports import Batch, Delivery, OutboxStats, Row
+from edgeagent.ports import Batch, Delivery, OutboxStats
 from edgeagent.reading import Reading
 
 __all__ = ["OutboxConfig", "SqliteOutbox"]
@@ -89,11 +89,11 @@ class SqliteOutbox:
         await self._announce()
         return stored
 
-    async def lease(self, uplink: str, limit: int) -> Batch:
+    async def lease(self, uplink: str, limit: int, *, backfill: bool = True) -> Batch:
         """Up to `limit` rows owed to this uplink, waiting until there is one.
 
-        Alarms come first, then the oldest.  A leased row is leased again only after it was
-        settled as neither accepted nor rejected.
+        Alarms come first, then the newest of each stream, then the oldest.  A leased row is
+        leased again only after it was settled as neither accepted nor rejected.
 
         Raises:
             OutboxUnavailable: the store cannot be read, or was closed.
@@ -101,16 +101,16 @@ class SqliteOutbox:
         self._check(uplink)
         while True:
             seen = self._changes
-            job = self._submit(self._store.lease, uplink, limit)
+            job = self._submit(self._store.lease, uplink, limit, backfill=backfill)
             try:
-                rows = await asyncio.shield(asyncio.wrap_future(job))
+                batch = await asyncio.shield(asyncio.wrap_future(job))
             except asyncio.CancelledError:
                 task = asyncio.create_task(self._hand_back(uplink, job))
                 self._returns.add(task)
                 task.add_done_callback(self._returns.discard)
                 raise
-            if rows:
-                return Batch(uplink, rows)
+            if batch.rows:
+                return batch
             await self._wait_beyond(seen)
 
     async def settle(self, batch: Batch, delivery: Delivery) -> None:
@@ -166,9 +166,9 @@ class SqliteOutbox:
         if uplink not in self._uplinks:
             raise OutboxUnavailable("outbox.no-such-uplink", uplink=uplink)
 
-    async def _hand_back(self, uplink: str, job: Future[tuple[Row, ...]]) -> None:
+    async def _hand_back(self, uplink: str, job: Future[Batch]) -> None:
         """Nobody received these rows, the waiting was cancelled: let them be leased again."""
         with contextlib.suppress(OutboxUnavailable):  # nothing was leased, or all leases ended with close()
-            rows = await asyncio.wrap_future(job)
-            await self._call(self._store.release, uplink, [row.id for row in rows])
+            batch = await asyncio.wrap_future(job)
+            await self._call(self._store.release, uplink, [row.id for row in batch.rows])
             await self._announce()

@@ -22,7 +22,7 @@ from edgeagent.outbox.books import Books
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
 from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, pack, restamp, unpack
-from edgeagent.ports import Delivery, OutboxStats, Row, UplinkStats
+from edgeagent.ports import Batch, Delivery, Lane, OutboxStats, Row, UplinkStats
 from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
 
 __all__ = ["Store"]
@@ -110,43 +110,45 @@ class Store:
         """
         with self._door():
             self._file.check_present()
-            numbers: dict[str, int] = {}
+            streams: dict[str, tuple[int, int]] = {}
             boots: dict[str, int] = {}
             numbered, rows = [], []
             row = self._ledger.last
             for reading in readings:
                 stream = reading.stream
-                number = (numbers.get(stream) or self._streams.get(stream, self._base)) + 1
-                numbers[stream] = number
+                before = streams.get(stream)
+                number = (before[0] if before else self._streams.get(stream, self._base)) + 1
                 stamped = msgspec.structs.replace(reading, sequence=number)
                 row += 1
+                streams[stream] = (number, row)
                 rows.append((row, _CLASS[reading.cls], pack(stamped)))
                 numbered.append(stamped)
                 self._learn(reading.at, boots)
-            highest = max(numbers.values(), default=0)
+            highest = max((number for number, _ in streams.values()), default=0)
             if highest > self._mark:
                 mark.write(self._file.path, highest + mark.STEP)
                 self._mark = highest + mark.STEP
             db = self._file.db
             with self._file.transaction():
                 db.executemany(schema.ADD_ROW, rows)
-                db.executemany(schema.SET_STREAM, numbers.items())
+                db.executemany(schema.SET_STREAM, [(name, *ends) for name, ends in streams.items()])
                 if boots:
                     db.executemany(schema.ADD_BOOT, boots.items())
-            self._streams.update(numbers)
+            self._streams.update((name, number) for name, (number, _) in streams.items())
             self._offsets.update(boots)
             self._accepted += len(rows)
-            self._ledger.last = row
+            for stored in numbered:
+                self._ledger.add(stored.stream, alarm=stored.cls is ReadingClass.ALARM)
             if self._books.dirty:  # acknowledgements that a full disk kept from being written
                 self._write_if_possible()  # the readings are stored, whatever becomes of this
             return numbered
 
-    def lease(self, uplink: str, limit: int) -> tuple[Row, ...]:
-        """Up to `limit` rows this uplink may have now, alarms first, then oldest first."""
+    def lease(self, uplink: str, limit: int, *, backfill: bool) -> Batch:
+        """Up to `limit` rows this uplink may have now; none if there are none."""
         with self._door():
             while True:
                 lost = self._ledger.lost
-                found = self._find(uplink, limit)
+                lane, found = self._find(uplink, limit, backfill=backfill)
                 self._ledger.lease(uplink, found)
                 self._learn_now()
                 rows = [row for row in map(self._read, found.items()) if row is not None]
@@ -156,7 +158,7 @@ class Store:
                     count = self._ledger.lost - lost
                     self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=count))
                 if rows or not found:
-                    return tuple(rows)
+                    return Batch(uplink, tuple(rows), lane)
 
     def release(self, uplink: str, ids: Iterable[int]) -> None:
         """Take a lease back that nobody received."""
@@ -213,26 +215,41 @@ class Store:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def _find(self, uplink: str, limit: int) -> dict[int, bytes]:
-        db, runs = self._file.db, self._ledger.open_runs(uplink)
+    def _find(self, uplink: str, limit: int, *, backfill: bool) -> tuple[Lane, dict[int, bytes]]:
+        while True:
+            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill)
+            if not ids:
+                break
+            found = self._pick(ids)
+            if found:
+                return lane, found
+        return lane, self._scan(uplink, limit) if backfill else {}
+
+    def _pick(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """Rows by id; what should be there and is not was lost by the disk."""
+        db, found = self._file.db, {}
+        for row in ids:
+            got = db.execute(schema.ONE, (row,)).fetchone()
+            if got is None:
+                self._books.forget(self._ledger.lose(row, row))
+            else:
+                found[row] = got[0]
+        return found
+
+    def _scan(self, uplink: str, limit: int) -> dict[int, bytes]:
+        """The oldest rows this uplink may have."""
+        db = self._file.db
         found: dict[int, bytes] = {}
-        for first, last in runs:
-            found.update(db.execute(schema.ALARMS, (first, last, limit - len(found))))
-            if len(found) == limit:
-                return found
-        alarms = len(found)
-        for first, last in runs:
-            wanted = limit - len(found) + alarms  # the alarms already found come by again
+        run = self._ledger.next_open(uplink)
+        while run is not None and len(found) < limit:
+            first, last = run
+            wanted = limit - len(found)
             got = db.execute(schema.NEXT, (first, last, wanted)).fetchall()
             seen = last if len(got) < wanted else got[-1][0]
             if len(got) != seen - first + 1 or got[0][0] != first:
                 self._lose_missing(first, seen, [row for row, _ in got])
-            for row, record in got:
-                if len(found) == limit:
-                    return found
-                found.setdefault(row, record)
-            if len(found) == limit:
-                break
+            found.update(got)
+            run = self._ledger.next_open(uplink, seen)
         return found
 
     def _read(self, item: tuple[int, bytes]) -> Row | None:
@@ -260,7 +277,7 @@ class Store:
 
     def _oldest_s(self, account: Account, now: Moment) -> float:
         for first, _ in account.settled.gaps(1, self._ledger.last):
-            found = self._file.db.execute(schema.OLDEST, (first,)).fetchone()
+            found = self._file.db.execute(schema.ONE, (first,)).fetchone()
             if found is None:
                 continue
             with contextlib.suppress(RecordUnknown, RecordDamaged):

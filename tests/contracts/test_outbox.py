@@ -9,7 +9,7 @@ from edgeagent.errors import OutboxUnavailable
 from edgeagent.outbox.memory import MemoryOutbox
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Batch, Delivery
-from edgeagent.reading import Moment, ReadingClass, TimeTrust
+from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
 from tests.fakes import FakeClock, water
 
 UPLINKS = ("nagano", "suzaka")
@@ -38,6 +38,11 @@ def levels(batch: Batch) -> list[float]:
     return [row.reading.quantities["level"].value for row in batch.rows]
 
 
+def gauge(level: float, **more) -> Reading:
+    """A reading of a gauge of its own: the newest, and the only one, of its stream."""
+    return water(level, source=f"g{level}", **more)
+
+
 async def nothing_to_lease(outbox, uplink="nagano"):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(outbox.lease(uplink, 10), 0.05)
@@ -57,20 +62,69 @@ async def test_putting_nothing_is_nothing(outbox):
 
 
 async def test_lease_gives_the_oldest_first_and_what_put_returned(outbox):
-    stored = await outbox.put([water(float(i)) for i in range(5)])
+    stored = await outbox.put([gauge(float(i)) for i in range(5)])
     batch = await outbox.lease("nagano", 3)
     assert [row.reading for row in batch.rows] == list(stored[:3])
 
 
-async def test_alarms_overtake_what_is_older(outbox):
-    await outbox.put([water(1.0), water(2.0, cls=ReadingClass.LIVE)])
-    await outbox.put([water(9.0, cls=ReadingClass.ALARM), water(3.0), water(8.0, cls=ReadingClass.ALARM)])
-    assert levels(await outbox.lease("nagano", 4)) == [9.0, 8.0, 1.0, 2.0]
-    assert levels(await outbox.lease("nagano", 4)) == [3.0]
+async def test_alarms_leave_first_then_the_newest_of_each_stream_then_the_rest(outbox):
+    await outbox.put([water(1.0), water(2.0, cls=ReadingClass.LIVE), gauge(5.0), water(4.0, source="chikuma")])
+    await outbox.put([gauge(9.0, cls=ReadingClass.ALARM), water(3.0), gauge(8.0, cls=ReadingClass.ALARM)])
+    got = [await outbox.lease("nagano", 4) for _ in range(3)]
+    assert [(batch.lane, levels(batch)) for batch in got] == [
+        ("alarm", [9.0, 8.0]), ("live", [5.0, 4.0, 3.0]), ("backfill", [1.0, 2.0]),
+    ]  # fmt: skip
+    await nothing_to_lease(outbox)
+
+
+async def test_without_backfill_a_lease_waits_for_a_newest_row(outbox):
+    await outbox.put([water(float(i)) for i in range(5)])
+    assert levels(await outbox.lease("nagano", 9, backfill=False)) == [4.0]
+    waiting = asyncio.create_task(outbox.lease("nagano", 9, backfill=False))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    await outbox.put([water(5.0)])
+    assert levels(await asyncio.wait_for(waiting, 5)) == [5.0]
+    assert levels(await outbox.lease("nagano", 9)) == [0.0, 1.0, 2.0, 3.0]
+
+
+async def test_after_a_failed_delivery_only_what_is_still_newest_is_live(outbox):
+    await outbox.put([water(1.0), gauge(5.0)])
+    batch = await outbox.lease("nagano", 9)
+    await outbox.put([water(2.0)])
+    await outbox.settle(batch, Delivery(frozenset()))
+    assert [(b.lane, levels(b)) for b in [await outbox.lease("nagano", 9), await outbox.lease("nagano", 9)]] == [
+        ("live", [5.0, 2.0]), ("backfill", [1.0]),
+    ]  # fmt: skip
+
+
+async def test_what_is_delivered_makes_nothing_older_the_newest(outbox):
+    await outbox.put([water(1.0), water(2.0), water(3.0)])
+    for uplink in UPLINKS:
+        batch = await outbox.lease(uplink, 1)
+        await outbox.settle(batch, accept(batch))
+    batch = await outbox.lease("nagano", 9)
+    assert (batch.lane, levels(batch)) == ("backfill", [1.0, 2.0])
+
+
+async def test_live_values_that_never_end_do_not_keep_the_rest_back(outbox):
+    await outbox.put([water(float(i)) for i in range(3)])
+    lanes = []
+    for i in range(10):
+        await outbox.put([water(100.0 + i)])
+        batch = await outbox.lease("nagano", 1)
+        lanes.append(batch.lane)
+        await outbox.settle(batch, accept(batch))
+    assert lanes.count("backfill") == 2 and lanes[0] == "live"
+    for i in range(9):  # a line that fails is offered the newest again and again
+        await outbox.put([water(200.0 + i)])
+        batch = await outbox.lease("nagano", 1)
+        assert (batch.lane, levels(batch)) == ("live", [200.0 + i])
+        await outbox.settle(batch, Delivery(frozenset()))
 
 
 async def test_leased_rows_are_not_leased_again_until_settled(outbox):
-    await outbox.put([water(float(i)) for i in range(4)])
+    await outbox.put([gauge(float(i)) for i in range(4)])
     first = await outbox.lease("nagano", 2)
     second = await outbox.lease("nagano", 9)
     assert levels(first) == [0.0, 1.0] and levels(second) == [2.0, 3.0]
@@ -90,7 +144,7 @@ async def test_lease_waits_for_a_reading(outbox):
 async def test_several_leases_may_wait_at_once(outbox):
     waiting = [asyncio.create_task(outbox.lease(uplink, 1)) for uplink in (*UPLINKS, *UPLINKS)]
     await asyncio.sleep(0.02)
-    await outbox.put([water(1.0), water(2.0)])
+    await outbox.put([gauge(1.0), gauge(2.0)])
     batches = await asyncio.wait_for(asyncio.gather(*waiting), 5)
     assert sorted((b.uplink, *levels(b)) for b in batches) == [
         ("nagano", 1.0), ("nagano", 2.0), ("suzaka", 1.0), ("suzaka", 2.0),
@@ -98,7 +152,7 @@ async def test_several_leases_may_wait_at_once(outbox):
 
 
 async def test_kept_rows_wake_a_waiting_lease(outbox):
-    await outbox.put([water(1.0)])
+    await outbox.put([gauge(1.0)])
     batch = await outbox.lease("nagano", 1)
     waiting = asyncio.create_task(outbox.lease("nagano", 1))
     await asyncio.sleep(0.02)
@@ -108,7 +162,7 @@ async def test_kept_rows_wake_a_waiting_lease(outbox):
 
 @pytest.mark.parametrize("ticks", range(8))
 async def test_a_cancelled_lease_takes_nothing_with_it(outbox, ticks):
-    await outbox.put([water(1.0), water(2.0)])
+    await outbox.put([gauge(1.0), gauge(2.0)])
     leasing = asyncio.create_task(outbox.lease("nagano", 10))
     for _ in range(ticks):
         await asyncio.sleep(0)
@@ -119,7 +173,7 @@ async def test_a_cancelled_lease_takes_nothing_with_it(outbox, ticks):
 
 
 async def test_each_uplink_has_its_own_progress(outbox):
-    await outbox.put([water(1.0), water(2.0)])
+    await outbox.put([gauge(1.0), gauge(2.0)])
     await outbox.settle(batch := await outbox.lease("nagano", 10), accept(batch))
     assert levels(await outbox.lease("suzaka", 10)) == [1.0, 2.0]
     stats = await outbox.stats()
@@ -138,7 +192,7 @@ async def test_a_row_goes_when_every_uplink_has_settled_it(outbox):
 
 
 async def test_settling_out_of_order_holds_nothing_back(outbox):
-    await outbox.put([water(float(i)) for i in range(6)])
+    await outbox.put([gauge(float(i)) for i in range(6)])
     batches = [await outbox.lease("nagano", 2) for _ in range(3)]
     await outbox.settle(batches[2], accept(batches[2]))
     await outbox.settle(batches[0], Delivery(frozenset([batches[0].rows[1].id])))
@@ -147,7 +201,7 @@ async def test_settling_out_of_order_holds_nothing_back(outbox):
 
 
 async def test_rejected_rows_are_buried_and_not_offered_again(outbox):
-    await outbox.put([water(1.0), water(2.0)])
+    await outbox.put([gauge(1.0), gauge(2.0)])
     batch = await outbox.lease("nagano", 10)
     await outbox.settle(batch, Delivery(frozenset([batch.rows[0].id]), {batch.rows[1].id: "400 bad attribute"}))
     await nothing_to_lease(outbox)
@@ -169,7 +223,7 @@ async def test_settling_twice_counts_once(outbox):
 
 
 async def test_a_delivery_speaks_only_for_its_batch(outbox):
-    await outbox.put([water(1.0), water(2.0)])
+    await outbox.put([gauge(1.0), gauge(2.0)])
     batch = await outbox.lease("nagano", 1)
     await outbox.settle(batch, Delivery(frozenset(range(1, 100)), {2: "not yours"}))
     assert levels(await outbox.lease("nagano", 10)) == [2.0]
@@ -178,7 +232,7 @@ async def test_a_delivery_speaks_only_for_its_batch(outbox):
 async def test_readings_of_this_boot_are_restamped_once_the_clock_is_trusted(outbox, clock):
     clock.trust = TimeTrust.UNSYNCED
     early = clock.now()
-    await outbox.put([water(1.0, at=early)])
+    await outbox.put([gauge(1.0, at=early)])
     batch = await outbox.lease("nagano", 1)
     assert batch.rows[0].reading.at == early
     await outbox.settle(batch, Delivery(frozenset()))
@@ -189,13 +243,13 @@ async def test_readings_of_this_boot_are_restamped_once_the_clock_is_trusted(out
     batch = await outbox.lease("nagano", 1)
     assert batch.rows[0].reading.at == right
     clock.wall_ms += 5_000  # a later step does not move it again
-    await outbox.put([water(2.0, at=clock.now())])
+    await outbox.put([gauge(2.0, at=clock.now())])
     assert (await outbox.lease("suzaka", 1)).rows[0].reading.at == right
 
 
 async def test_readings_of_an_earlier_boot_keep_their_doubt(outbox, clock):
     before = Moment(1_700_000_000_000, 5_000, "b00700000000", TimeTrust.UNSYNCED)
-    await outbox.put([water(1.0, at=before), water(2.0, at=clock.now())])
+    await outbox.put([gauge(1.0, at=before), gauge(2.0, at=clock.now())])
     assert [row.reading.at for row in (await outbox.lease("nagano", 2)).rows] == [before, clock.now()]
 
 

@@ -102,13 +102,12 @@ def all_once(city, source, upto):
     return sorted(seen) == list(range(1, upto + 1)) and max(seen.values()) == 1
 
 
-async def test_everything_arrives_once_and_in_order():
+async def test_everything_arrives_once():
     ticker, city = Ticker("a"), City()
     flow, _, outbox = flow_of([ticker], {"c": city})
     await run_for(flow, 0.5)
     assert ticker.n > 50
     assert all_once(city, "a", ticker.n)
-    assert [s for _, s in city.seen] == sorted(s for _, s in city.seen)
     assert (await outbox.stats()).waiting == 0
     assert city.closed
 

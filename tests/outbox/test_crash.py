@@ -3,6 +3,7 @@
 EDGEAGENT_CRASH_ROUNDS sets how often (30 by default); a campaign before a release runs 1,000.
 """
 
+import asyncio
 import os
 import random
 import subprocess
@@ -49,9 +50,9 @@ class Promised:
 
 async def owed(outbox: SqliteOutbox, uplink: str) -> list:
     rows = []
-    for _ in range((await outbox.stats()).uplinks[uplink].waiting // 500 + 1):
-        if (await outbox.stats()).uplinks[uplink].waiting > len(rows):
-            rows += (await outbox.lease(uplink, 500)).rows
+    waiting = (await outbox.stats()).uplinks[uplink].waiting
+    while waiting > len(rows):
+        rows += (await asyncio.wait_for(outbox.lease(uplink, 500), 10)).rows
     return [row.reading for row in rows]
 
 
