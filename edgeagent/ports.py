@@ -142,11 +142,13 @@ class Batch(msgspec.Struct, frozen=True):
         rows: what to deliver.
         lane: `alarm` for alarms, `live` for rows that are the newest of their stream, `backfill` for
             the rest, which may be sent as slowly as the line requires.
+        whole: nothing else waits for this uplink.
     """
 
     uplink: str
     rows: tuple[Row, ...]
     lane: Lane = "live"
+    whole: bool = False
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -203,6 +203,10 @@ class Ledger:
         """The first run of ids above `after` that this uplink may lease."""
         return next(self.accounts[uplink].taken.gaps(after + 1, self.last), None)
 
+    def owed(self, uplink: str) -> int:
+        """Rows this uplink still has to settle, on lease or not."""
+        return self.last - len(self.accounts[uplink].settled)
+
     def open_ids(self, uplink: str) -> Iterator[int]:
         """Ids that this uplink may lease, oldest first."""
         for first, last in self.accounts[uplink].taken.gaps(1, self.last):

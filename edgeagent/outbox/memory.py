@@ -75,7 +75,7 @@ class MemoryOutbox:
                 self._learn(self._clock.now())
                 self._ledger.lease(uplink, ids)
                 rows = tuple(Row(row, restamp(self._rows[row], self._offsets)) for row in ids)
-                return Batch(uplink, rows, lane)
+                return Batch(uplink, rows, lane, self._ledger.owed(uplink) == len(rows))
             await self._wait_beyond(seen)
 
     async def settle(self, batch: Batch, delivery: Delivery) -> None:

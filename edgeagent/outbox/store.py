@@ -158,7 +158,7 @@ class Store:
                     count = self._ledger.lost - lost
                     self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=count))
                 if rows or not found:
-                    return Batch(uplink, tuple(rows), lane)
+                    return Batch(uplink, tuple(rows), lane, self._ledger.owed(uplink) == len(rows))
 
     def release(self, uplink: str, ids: Iterable[int]) -> None:
         """Take a lease back that nobody received."""

@@ -77,6 +77,15 @@ async def test_alarms_leave_first_then_the_newest_of_each_stream_then_the_rest(o
     await nothing_to_lease(outbox)
 
 
+async def test_a_batch_says_whether_anything_else_waits(outbox):
+    await outbox.put([water(1.0), water(2.0)])
+    first, second = await outbox.lease("nagano", 9), await outbox.lease("nagano", 9)
+    assert not first.whole and not second.whole
+    await outbox.settle(first, accept(first))
+    await outbox.settle(second, Delivery(frozenset()))
+    assert (await outbox.lease("nagano", 9)).whole
+
+
 async def test_without_backfill_a_lease_waits_for_a_newest_row(outbox):
     await outbox.put([water(float(i)) for i in range(5)])
     assert levels(await outbox.lease("nagano", 9, backfill=False)) == [4.0]
