@@ -10,6 +10,7 @@ May import: wire errors clock, pymodbus.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import logging
 import termios
@@ -102,7 +103,7 @@ class _TcpFramer(FramerSocket):
         return len(data), None
 
 
-class Bus:
+class Bus(abc.ABC):
     """What both kinds of bus share: one client, one question at a time.
 
     Attributes:
@@ -142,6 +143,7 @@ class Bus:
         if client is not None:
             client.close()
 
+    @abc.abstractmethod
     async def ask(self, request: Request, timeout_s: float) -> Answer:
         """Ask one unit; at most one call may be open at a time.
 
@@ -154,28 +156,27 @@ class Bus:
                 own refusal (gauges.exception-N).
             SourceUnavailable: the port or connection is gone.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def may_ask_at(self, unit: int) -> float:
         """When this unit may be asked at the earliest, in seconds of the clock."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def dropped(self) -> dict[str, int]:
         """What was heard and not believed, by kind."""
-        raise NotImplementedError
 
-    def _make_client(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _make_client(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient: ...
 
-    def _why_not(self) -> SourceUnavailable:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _why_not(self) -> SourceUnavailable: ...
 
-    def _opened(self) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _opened(self) -> None: ...
 
-    def _lost(self) -> SourceUnavailable:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _lost(self) -> SourceUnavailable: ...
 
     async def _exchange(self, request: Request, timeout_s: float) -> None:
         """Send one question and wait until an answer was found or the timeout ran out."""
