@@ -67,11 +67,15 @@ class UplinkUnavailable(EdgeAgentError):
 
     Args:
         retry_after_s: what the receiver asked for, if it did.
+
+    Attributes:
+        bytes_sent: what the attempt took on the line.
     """
 
     def __init__(self, code: str, *, retry_after_s: float | None = None, **facts: object) -> None:
         super().__init__(code, **facts)
         self.retry_after_s = retry_after_s
+        self.bytes_sent = 0
 
 
 class UplinkRefused(UplinkUnavailable):

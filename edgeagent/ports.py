@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, UplinkUnavailable
-from edgeagent.reading import Moment, Reading
+from edgeagent.reading import Moment, Reading, ReadingClass
 
 __all__ = [
     "Batch",
@@ -81,11 +81,30 @@ class SourceConfig(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class UplinkConfig(msgspec.Struct, kw_only=True, frozen=True):
-    """Keys that every `[[uplinks]]` section has."""
+    """Keys that every `[[uplinks]]` section has.
+
+    Attributes:
+        id: name, part of file names in the state directory.
+        driver: key of the UPLINKS table.
+        enabled: false keeps the section and sends nothing.
+        sources: ids of the sources whose readings this receiver gets; empty for all.
+        classes: delivery classes it gets; empty for all.
+        backfill_bytes_per_s: how fast a backlog may leave, averaged over seconds, so that days of it
+            leave room for live values; 0 for as fast as the line carries it.
+    """
 
     id: str
     driver: str
     enabled: bool = True
+    sources: tuple[str, ...] = ()
+    classes: tuple[ReadingClass, ...] = ()
+    backfill_bytes_per_s: Annotated[int, msgspec.Meta(ge=0)] = 64_000
+
+    def wants(self, reading: Reading) -> bool:
+        """Whether this receiver is to get the reading; what it is not to get is settled unsent."""
+        if self.sources and reading.source not in self.sources:
+            return False
+        return not self.classes or reading.cls in self.classes
 
 
 class Emit(Protocol):
@@ -160,12 +179,14 @@ class Delivery(msgspec.Struct, frozen=True):
         retry_after_s: the receiver asked to wait so long before the next batch.
         error: why the rest was kept, for `status`; None when nothing was kept, or the uplink only
             reports what is done so far and has no objection to going on at once.
+        bytes_sent: what this took on the line, headers included; 0 where there is no line.
     """
 
     accepted: frozenset[int]
     rejected: Mapping[int, str] = {}
     retry_after_s: float | None = None
     error: UplinkUnavailable | None = None
+    bytes_sent: int = 0
 
 
 class UplinkStats(msgspec.Struct, frozen=True):
@@ -211,7 +232,7 @@ class Outbox(Protocol):
         """
         ...
 
-    async def lease(self, uplink: str, limit: int, *, backfill: bool = True) -> Batch:
+    async def lease(self, uplink: str, limit: int, *, backfill: bool = True, together: bool = False) -> Batch:
         """Up to `limit` rows owed to this uplink, waiting until there is at least one.
 
         Alarms come first, then the newest row of each stream, then the rest from the oldest on (which
@@ -221,6 +242,8 @@ class Outbox(Protocol):
             uplink: id of the uplink.
             limit: rows at most.
             backfill: False waits for an alarm or a newest row.
+            together: when all that waits fits into `limit`, it comes in one live batch, oldest first:
+                without a backlog nothing needs to overtake.
         """
         ...
 
@@ -240,8 +263,13 @@ class Outbox(Protocol):
 class Uplink(Protocol):
     """A receiver of readings."""
 
-    async def deliver(self, rows: Sequence[Row]) -> Delivery:
+    async def deliver(self, rows: Sequence[Row], *, behind: bool = False) -> Delivery:
         """Deliver rows of one batch (at most the uplink's own limits; it splits as needed).
+
+        Args:
+            rows: what to deliver.
+            behind: older rows of the same streams may still wait in the outbox, and will come
+                later, perhaps after a restart.
 
         Raises:
             UplinkUnavailable: nothing is known to have arrived; all rows are kept.

@@ -61,14 +61,14 @@ class MemoryOutbox:
         await self._announce()
         return numbered
 
-    async def lease(self, uplink: str, limit: int, *, backfill: bool = True) -> Batch:
+    async def lease(self, uplink: str, limit: int, *, backfill: bool = True, together: bool = False) -> Batch:
         """Up to `limit` rows owed to this uplink, waiting until there is one."""
         if uplink not in self._ledger.accounts:
             raise OutboxUnavailable("outbox.no-such-uplink", uplink=uplink)
         while True:
             self._check_open()
             seen = self._changes
-            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill)
+            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, together=together)
             if not ids and backfill:
                 ids = list(islice(self._ledger.open_ids(uplink), limit))
             if ids:

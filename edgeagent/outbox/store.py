@@ -143,12 +143,12 @@ class Store:
                 self._write_if_possible()  # the readings are stored, whatever becomes of this
             return numbered
 
-    def lease(self, uplink: str, limit: int, *, backfill: bool) -> Batch:
+    def lease(self, uplink: str, limit: int, *, backfill: bool, together: bool = False) -> Batch:
         """Up to `limit` rows this uplink may have now; none if there are none."""
         with self._door():
             while True:
                 lost = self._ledger.lost
-                lane, found = self._find(uplink, limit, backfill=backfill)
+                lane, found = self._find(uplink, limit, backfill=backfill, together=together)
                 self._ledger.lease(uplink, found)
                 self._learn_now()
                 rows = [row for row in map(self._read, found.items()) if row is not None]
@@ -215,9 +215,9 @@ class Store:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def _find(self, uplink: str, limit: int, *, backfill: bool) -> tuple[Lane, dict[int, bytes]]:
+    def _find(self, uplink: str, limit: int, *, backfill: bool, together: bool) -> tuple[Lane, dict[int, bytes]]:
         while True:
-            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill)
+            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, together=together)
             if not ids:
                 break
             found = self._pick(ids)

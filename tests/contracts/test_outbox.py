@@ -86,6 +86,21 @@ async def test_a_batch_says_whether_anything_else_waits(outbox):
     assert (await outbox.lease("nagano", 9)).whole
 
 
+async def test_without_a_backlog_nothing_needs_to_overtake(outbox):
+    await outbox.put([water(float(i)) for i in range(4)])
+    batch = await outbox.lease("nagano", 3, together=True)
+    assert (batch.lane, levels(batch), batch.whole) == ("live", [3.0], False)
+    await outbox.put([water(4.0), gauge(9.0, cls=ReadingClass.ALARM)])
+    assert (await outbox.lease("nagano", 9, together=True)).lane == "alarm"
+    await outbox.settle(batch, Delivery(frozenset()))
+    rest = await outbox.lease("nagano", 9, together=True)
+    assert (rest.lane, levels(rest), rest.whole) == ("live", [0.0, 1.0, 2.0, 3.0, 4.0], False)
+    await outbox.settle(rest, accept(rest))
+    await outbox.put([water(6.0), water(7.0)])
+    waiting = await outbox.lease("nagano", 9, backfill=False, together=True)
+    assert levels(waiting) == [7.0]
+
+
 async def test_without_backfill_a_lease_waits_for_a_newest_row(outbox):
     await outbox.put([water(float(i)) for i in range(5)])
     assert levels(await outbox.lease("nagano", 9, backfill=False)) == [4.0]
