@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
 
@@ -39,10 +41,16 @@ def ffmpeg(*arguments: str):
             process.kill()
 
 
+@contextlib.contextmanager
 def mjpeg_camera(clip: Path, port: int):
-    """A camera that serves one viewer `http://127.0.0.1:<port>/`, the clip over and over."""
+    """A camera that serves one viewer `http://127.0.0.1:<port>/`, the clip over and over; it listens when this returns."""
     play = ["-re", "-stream_loop", "-1", "-i", str(clip), "-an", "-c:v", "mjpeg", "-q:v", "3"]
-    return ffmpeg(*play, "-f", "mpjpeg", "-listen", "1", f"http://127.0.0.1:{port}/")
+    with ffmpeg(*play, "-f", "mpjpeg", "-listen", "1", f"http://127.0.0.1:{port}/") as process:
+        for _ in range(200):  # asked of the kernel: a knock at the door would be its one viewer
+            if any(c.status == psutil.CONN_LISTEN for c in psutil.Process(process.pid).net_connections("tcp")):
+                break
+            time.sleep(0.05)
+        yield process
 
 
 class RtspCamera:
