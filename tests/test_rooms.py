@@ -36,6 +36,7 @@ ALSO = {
     "simulate/road_vehicles.py": "numpy",
     "uplinks/ngsi_http.py": "ngsi",
     "uplinks/ngsi_config.py": "ngsi",
+    "uplinks/ngsi_delivery.py": "ngsi",
     "uplinks/http.py": "urllib3",
     "uplinks/iota_mqtt.py": "ngsi",
     "uplinks/mqtt_link.py": "paho",

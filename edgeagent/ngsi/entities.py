@@ -90,11 +90,12 @@ class Attribute(msgspec.Struct, frozen=True):
 
 
 class Entity(msgspec.Struct, frozen=True):
-    """One entity at one moment."""
+    """One entity at one moment, also as UTC epoch milliseconds."""
 
     id: str
     type: str
     observed_at: str
+    wall_ms: int
     attributes: dict[str, Attribute]
 
 
@@ -212,7 +213,7 @@ def entity(reading: Reading, site: Site) -> Entity:
         made["deviceCategory"] = Attribute(["network"])
     elif kind is Kind.ALERT:
         made.update(alert(reading, site, at))
-    return Entity(entity_id(type_, site.gateway, reading.entity), type_, at, made)
+    return Entity(entity_id(type_, site.gateway, reading.entity), type_, at, reading.at.wall_ms, made)
 
 
 def alert(reading: Reading, site: Site, at: str) -> Iterator[tuple[str, Attribute]]:

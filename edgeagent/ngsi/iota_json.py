@@ -25,7 +25,7 @@ from edgeagent.ngsi.v2 import harmless
 from edgeagent.ports import Site
 from edgeagent.reading import Kind, Quality, Reading
 
-__all__ = ["device_id", "measure", "payload", "topic"]
+__all__ = ["attributes", "device_id", "measure", "payload", "topic"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -51,6 +51,15 @@ def measure(reading: Reading, site: Site) -> bytes:
     Raises:
         ValueError: its time is not a time.
     """
+    return _encode(attributes(reading, site) | {"TimeInstant": time_text(reading.at.wall_ms)})
+
+
+def attributes(reading: Reading, site: Site) -> dict[str, Any]:
+    """What a measure says beside its time, by attribute name.
+
+    Raises:
+        ValueError: its time is not a time.
+    """
     at = time_text(reading.at.wall_ms)
     quality, reason = verdict(reading)
     made: dict[str, Any] = {}
@@ -71,8 +80,7 @@ def measure(reading: Reading, site: Site) -> bytes:
     made["qualityReason"] = harmless(reason)
     made["timeQuality"] = reading.at.trust
     made["sequenceNumber"] = reading.sequence
-    made["TimeInstant"] = at
-    return _encode(made)
+    return made
 
 
 def payload(measures: Sequence[bytes]) -> bytes:

@@ -6,6 +6,8 @@
   forms, which a Japanese reader does not notice; the other way, type TextUnrestricted, would let
   an attribute's type change with its value.
 - `op/update` is not atomic; appending again what arrived is harmless.
+- History goes to QuantumLeap as the notification that Orion would have sent it: `POST /v2/notify`
+  with entities as above; it takes the time of each from TimeInstant.
 """
 
 from __future__ import annotations
@@ -19,10 +21,24 @@ import msgspec
 from edgeagent.ngsi.entities import Attribute, Entity, Form, Value
 from edgeagent.ngsi.replies import Fate, Reply, sort_status
 
-__all__ = ["UPDATE", "append", "good_service", "good_service_path", "harmless", "headers", "judge", "normalized"]
+__all__ = [
+    "NOTIFY",
+    "UPDATE",
+    "append",
+    "good_service",
+    "good_service_path",
+    "harmless",
+    "headers",
+    "judge",
+    "judge_notify",
+    "normalized",
+    "notification",
+]
 
 UPDATE = "/v2/op/update"
+NOTIFY = "/v2/notify"
 _OK = frozenset({201, 204})
+_NOTED = frozenset({200, 201, 204})
 _FORBIDDEN = str.maketrans("<>\"'=;()", "＜＞”’＝；（）")
 _SERVICE = re.compile(r"[a-z0-9_]{0,50}")
 _SERVICE_PATH = re.compile(r"/|(/[A-Za-z0-9_]{1,50}){1,10}")
@@ -63,6 +79,18 @@ def normalized(entity: Entity) -> bytes:
 def append(texts: Sequence[bytes]) -> bytes:
     """The body of an update: create or overwrite."""
     return b'{"actionType":"append","entities":[' + b",".join(texts) + b"]}"
+
+
+def notification(texts: Sequence[bytes]) -> bytes:
+    """The body of a notification to QuantumLeap."""
+    return b'{"subscriptionId":"edgeagent","data":[' + b",".join(texts) + b"]}"
+
+
+def judge_notify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    """The answer to a notification; headers in lower case."""
+    if status in _NOTED and not body.lstrip().startswith(b"<"):  # a captive portal says 200, in HTML
+        return Reply(Fate.DONE)
+    return sort_status(status, headers, body)
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes) -> Reply:

@@ -23,8 +23,9 @@ import msgspec
 
 from edgeagent.simulate.city_memory import CityMemory, Instance, Snapshot
 from edgeagent.simulate.city_server import CityServer
+from edgeagent.simulate.city_tokens import CityTokens
 
-__all__ = ["City", "Fault", "Instance", "Snapshot", "answer", "cut", "hang"]
+__all__ = ["City", "CityTokens", "Fault", "Instance", "Snapshot", "answer", "cut", "hang"]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -67,6 +68,8 @@ class City:
         port: on 127.0.0.1; 0 chooses a free one.
         tls: server side context, for https.
         token: wanted in X-Auth-Token (else 401); "" wants none.
+        tokens: issues OAuth tokens at /oauth2/token and wants them (else 401); None wants none.
+        concise: take the concise form of NGSI-LD too, as brokers from CIM 009 v1.6 on do.
         tenants: known tenants (others get 404); empty takes any.
         remember: instances kept.
     """
@@ -77,11 +80,14 @@ class City:
         *,
         tls: ssl.SSLContext | None = None,
         token: str = "",
+        tokens: CityTokens | None = None,
+        concise: bool = False,
         tenants: frozenset[str] = frozenset(),
         remember: int = 200_000,
     ) -> None:
         self._port, self._tls = port, tls
         self.token, self.tenants = token, tenants
+        self.tokens, self.concise = tokens, concise
         self.lock = threading.Lock()
         self.memory = CityMemory(remember=remember)
         self.faults: collections.deque[Fault] = collections.deque()

@@ -24,7 +24,7 @@ class Instance(msgspec.Struct, frozen=True):
         observed_at: ISO 8601 UTC.
         sequence: `sequenceNumber`, 0 when there was none.
         values: attribute name -> bare value.
-        way: `upsert`, `temporal` or `v2`.
+        way: `upsert`, `temporal`, `v2` or `quantumleap`.
     """
 
     entity: str
@@ -113,6 +113,15 @@ class CityMemory:
             else:
                 self._record(instance)
         return new
+
+    def note(self, instances: Iterable[Instance]) -> None:
+        """Add moments to the history alone, as QuantumLeap does."""
+        for instance in instances:
+            self._record(instance)
+
+    def between(self, entity: str, since: str, until: str) -> list[Instance]:
+        """Moments of one entity strictly between two times, ends not included."""
+        return [i for i in self.history if i.entity == entity and since < i.observed_at < until]
 
     def snapshot(self) -> Snapshot:
         """The counts now."""

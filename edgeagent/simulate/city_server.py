@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgeagent.simulate.city_shapes import BadShapeError, ld_entity, ld_temporal, v2_entities
+from edgeagent.simulate.city_shapes import BadShapeError, ld_entity, ld_temporal, ql_entities, v2_entities
 
 if TYPE_CHECKING:
     from edgeagent.simulate.city import City, Fault
@@ -26,7 +26,8 @@ _MOST = 1000  # Vela's limit of entities in a batch
 _ERRORS = "https://uri.etsi.org/ngsi-ld/errors/"
 _CONTEXT = Path(__file__).parent.parent / "ngsi" / "context.jsonld"
 _OK, _CREATED, _NO_CONTENT, _MULTI, _BAD = 200, 201, 204, 207, 400
-_UPSERT, _TEMPORAL, _UPDATE = "/ngsi-ld/v1/entityOperations/upsert", "/ngsi-ld/v1/temporal/entities", "/v2/op/update"
+_UPSERT, _TEMPORAL = "/ngsi-ld/v1/entityOperations/upsert", "/ngsi-ld/v1/temporal/entities"
+_UPDATE, _NOTIFY, _TOKEN = "/v2/op/update", "/v2/notify", "/oauth2/token"
 
 
 class CityServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -90,7 +91,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Let people look."""
         city = self.server.city
         parts = urllib.parse.urlsplit(self.path)
-        type_ = urllib.parse.parse_qs(parts.query).get("type", [""])[0]
+        query = {name: values[0] for name, values in urllib.parse.parse_qs(parts.query).items()}
+        type_ = query.get("type", "")
         entities = [e for e in city.entities() if type_ in ("", e["type"])]
         if parts.path in ("/ngsi-ld/v1/entities", "/v2/entities"):
             self._say(_OK, entities)
@@ -98,6 +100,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             wanted = urllib.parse.unquote(parts.path.rpartition("/")[2])
             found = [e for e in entities if e["id"] == wanted]
             self._say(_OK, found[0]) if found else self._problem(404, "ResourceNotFound", wanted)
+        elif parts.path.startswith(_TEMPORAL + "/"):
+            if self._may_enter():
+                self._tell_moments(urllib.parse.unquote(parts.path.rpartition("/")[2]), query)
         elif parts.path == "/context.jsonld" and _CONTEXT.is_file():
             self._say(_OK, msgspec.Raw(_CONTEXT.read_bytes()), kind="application/ld+json")
         elif parts.path == "/":
@@ -114,6 +119,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(411, "InvalidRequest", "Content-Length is required")
             return
         body = self.rfile.read(int(length))
+        if self.path == _TOKEN:
+            self._issue(body)
+            return
         with city.lock:
             city.memory.requests += 1
             fault = city.faults.popleft() if city.faults else None
@@ -143,14 +151,48 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
         return True
 
-    def _write(self, body: bytes) -> None:
+    def _issue(self, body: bytes) -> None:
+        tokens = self.server.city.tokens
+        told = tokens.issue(self.headers.get("Authorization", ""), body.decode("ascii", "replace")) if tokens else None
+        self._say(*((_OK, told) if told else (401, {"error": "invalid_client"})))
+
+    def _may_enter(self) -> bool:
+        """Whether token and tenant are good; says so where they are not."""
         city = self.server.city
-        if city.token and self.headers.get("X-Auth-Token") != city.token:
+        wrong = city.token and self.headers.get("X-Auth-Token") != city.token
+        if wrong or (city.tokens and not city.tokens.good(self.headers.get("Authorization", ""))):
             self._refuse(401, "", "token missing or wrong")
-            return
+            return False
         tenant = self.headers.get("NGSILD-Tenant") or self.headers.get("Fiware-Service") or ""
         if city.tenants and tenant not in city.tenants:
             self._refuse(404, "NonexistentTenant", tenant)
+            return False
+        return True
+
+    def _tell_moments(self, entity: str, query: dict[str, str]) -> None:
+        """The temporal representation of the attributes asked for, between two times."""
+        since, until = query.get("timeAt", ""), query.get("endTimeAt", "")
+        if query.get("timerel") != "between" or not since or not until:
+            self._problem(_BAD, "BadRequestData", "timerel=between with timeAt and endTimeAt is what is known here")
+            return
+        with self.server.city.lock:
+            known = self.server.city.memory.current.get(entity)
+            found = self.server.city.memory.between(entity, since, until)
+        if known is None:
+            self._problem(404, "ResourceNotFound", entity)
+            return
+        told = {"id": entity, "type": known["type"]}
+        for name in filter(None, query.get("attrs", "").split(",")):
+            told[name] = [
+                {"type": "Property", "value": i.values[name], "observedAt": i.observed_at}
+                for i in found
+                if name in i.values
+            ]
+        self._say(_OK, told)
+
+    def _write(self, body: bytes) -> None:
+        city = self.server.city
+        if not self._may_enter():
             return
         if len(body) > _LARGEST:
             self._refuse(413, "InvalidRequest", "RequestEntityTooLarge")
@@ -164,7 +206,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _store(self, body: bytes) -> tuple[int, Any]:
         """Apply a write; returns status and body of the answer."""
         path = urllib.parse.urlsplit(self.path).path.rstrip("/")
-        handlers = {_UPSERT: self._upsert, _TEMPORAL: self._temporal, _UPDATE: self._update}
+        handlers = {
+            _UPSERT: self._upsert,
+            _TEMPORAL: self._temporal,
+            _UPDATE: self._update,
+            _NOTIFY: self._notify,
+        }
         if path not in handlers:
             return 404, _details(404, "ResourceNotFound", path)
         kind = self.headers.get_content_type()
@@ -181,7 +228,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not isinstance(found, list) or not found or len(found) > _MOST:
             raise BadShapeError(f"a batch is an array of 1 to {_MOST} entities")
         city, created, success, errors = self.server.city, [], [], []
-        read = [ld_entity(item) for item in found]
+        read = [ld_entity(item, concise=city.concise) for item in found]
         ids = [instance.entity for instance, _ in read]
         city.memory.repeated += len(ids) - len(set(ids))
         if any(city.poisoned.get(i) for i in ids):
@@ -217,6 +264,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for instance, attributes in read:
             city.memory.upsert(instance, attributes)
         return _NO_CONTENT, None
+
+    def _notify(self, found: Any) -> tuple[int, Any]:  # noqa: ANN401  parsed JSON
+        city = self.server.city
+        instances = [instance for instance, _ in ql_entities(found)]
+        if any(instance.entity in city.poisoned for instance in instances):
+            raise BadShapeError("one of the entities is not acceptable")
+        city.memory.note(instances)
+        return _OK, "Notification successfully processed"
 
     def _problem(self, status: int, kind: str, detail: str) -> None:
         self._say(status, _details(status, kind, detail))

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgeagent.simulate.city_memory import Instance
 
-__all__ = ["BadShapeError", "ld_entity", "ld_temporal", "v2_entities"]
+__all__ = ["BadShapeError", "ld_entity", "ld_temporal", "ql_entities", "v2_entities"]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
@@ -21,6 +21,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _V2_FORBIDDEN = re.compile(r"[<>\"'=;()]")
 _V2_ID = re.compile(r"[!-~]{1,256}")
 _HOLDS = {"Property": "value", "GeoProperty": "value", "Relationship": "object"}
+_PLAIN = ("type", "value", "object", "observedAt", "unitCode", "datasetId")
 _SKIP = ("id", "type", "@context")
 
 
@@ -28,14 +29,18 @@ class BadShapeError(Exception):
     """The body is not what the API takes; the text says why."""
 
 
-def ld_entity(found: Any) -> tuple[Instance, dict[str, Any]]:  # noqa: ANN401  parsed JSON
+def ld_entity(found: Any, *, concise: bool = False) -> tuple[Instance, dict[str, Any]]:  # noqa: ANN401  parsed JSON
     """One entity of a batch: the instance and its attributes.
+
+    Args:
+        found: parsed JSON.
+        concise: take the concise form too.
 
     Raises:
         BadShapeError: not a normalized NGSI-LD entity.
     """
     entity, type_ = _head(found)
-    attributes = {k: v for k, v in found.items() if k not in _SKIP}
+    attributes = {k: _full(v) if concise else v for k, v in found.items() if k not in _SKIP}
     for name, attribute in attributes.items():
         _ld_attribute(name, attribute)
     values = {name: _bare(attribute) for name, attribute in attributes.items()}
@@ -86,7 +91,24 @@ def v2_entities(found: Any) -> Iterator[tuple[Instance, dict[str, Any]]]:  # noq
         or not isinstance(found.get("entities"), list)
     ):
         raise BadShapeError("not an append with entities")
-    for item in found["entities"]:
+    yield from _v2(found["entities"], "v2")
+
+
+def ql_entities(found: Any) -> Iterator[tuple[Instance, dict[str, Any]]]:  # noqa: ANN401  parsed JSON
+    """The entities of a notification to QuantumLeap, in order.
+
+    Raises:
+        BadShapeError: not a notification, or an entity without a time.
+    """
+    if not isinstance(found, dict) or "subscriptionId" not in found or not isinstance(found.get("data"), list):
+        raise BadShapeError("not a notification with data")
+    for instance, attributes in _v2(found["data"], "quantumleap"):
+        _time(instance.observed_at, f"{instance.entity}.TimeInstant")
+        yield instance, attributes
+
+
+def _v2(items: list[Any], way: str) -> Iterator[tuple[Instance, dict[str, Any]]]:
+    for item in items:
         entity, type_ = _head(item)
         if not _V2_ID.fullmatch(entity) or set(entity) & set("&?/#"):
             raise BadShapeError(f"{entity}: characters that an id must not have")
@@ -104,7 +126,7 @@ def v2_entities(found: Any) -> Iterator[tuple[Instance, dict[str, Any]]]:  # noq
                 _time(attribute["value"], f"{entity}.{name}")
         values = {name: a["value"] for name, a in attributes.items()}
         at = str(values.get("TimeInstant", ""))
-        yield Instance(entity, type_, at, _whole(values.get("sequenceNumber")), values, "v2"), attributes
+        yield Instance(entity, type_, at, _whole(values.get("sequenceNumber")), values, way), attributes
 
 
 def _head(found: Any) -> tuple[str, str]:  # noqa: ANN401  parsed JSON
@@ -116,6 +138,18 @@ def _head(found: Any) -> tuple[str, str]:  # noqa: ANN401  parsed JSON
     if not isinstance(type_, str) or not type_:
         raise BadShapeError(f"{entity}: no type")
     return entity, type_
+
+
+def _full(attribute: Any) -> Any:  # noqa: ANN401  parsed JSON
+    """A concise attribute in the normalized form (CIM 009 v1.6, 4.5.19)."""
+    if not isinstance(attribute, dict):
+        return {"type": "Property", "value": attribute}
+    inner = {k: v if k in _PLAIN else _full(v) for k, v in attribute.items()}
+    if "type" in inner:
+        return inner
+    value = inner.get("value")
+    geo = isinstance(value, dict) and "coordinates" in value
+    return {"type": "Relationship" if "object" in inner else "GeoProperty" if geo else "Property", **inner}
 
 
 def _ld_attribute(name: str, attribute: Any, depth: int = 0) -> None:  # noqa: ANN401  parsed JSON

@@ -18,6 +18,7 @@ UPLINKS = {
     "ngsi-ld": "edgeagent.uplinks.ngsi_http:NgsiLd",
     "ngsi-v2": "edgeagent.uplinks.ngsi_http:NgsiV2",
     "iota-json": "edgeagent.uplinks.iota_mqtt:IotaJson",
+    "iota-ul": "edgeagent.uplinks.iota_mqtt:IotaUl",
     "jsonl": "edgeagent.uplinks.jsonl:JsonLines",
 }
 _GROUP = "edgeagent.uplinks"

@@ -1,4 +1,4 @@
-"""`iota-json`: readings to an IoT Agent for JSON over MQTT 5.
+"""`iota-json`, `iota-ul`: readings to an IoT Agent for JSON or for UltraLight over MQTT 5.
 
 The acknowledgement is the *broker's*: if the agent behind it is down and had subscribed with QoS
 0, as it does by default, a value is gone.  So this uplink promises less than the HTTP ones; what
@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 
 from edgeagent.errors import ConfigError, UplinkRefused, UplinkUnavailable
-from edgeagent.ngsi import iota_json
+from edgeagent.ngsi import iota_json, iota_ul
 from edgeagent.ports import Delivery, Row, Surroundings, UplinkConfig
 from edgeagent.uplinks.lanes import replay
 from edgeagent.uplinks.marks import MarksFile
@@ -24,7 +24,7 @@ from edgeagent.uplinks.mqtt_link import Message, MqttDoor, MqttLink
 from edgeagent.uplinks.thread import NamedThread
 from edgeagent.uplinks.tls import client_context, credential
 
-__all__ = ["IotaJson", "IotaJsonConfig"]
+__all__ = ["IotaConfig", "IotaJson", "IotaUl"]
 
 _TOPIC_PART = re.compile(r"[A-Za-z0-9._:-]+")
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
@@ -35,8 +35,8 @@ _FAILURE = 0x80
 _FOR_GOOD = {0x90: "topic name invalid", 0x99: "payload format invalid"}
 
 
-class IotaJsonConfig(UplinkConfig, frozen=True, kw_only=True):
-    """`driver = "iota-json"`.
+class IotaConfig(UplinkConfig, frozen=True, kw_only=True):
+    """`driver = "iota-json"` and `driver = "iota-ul"`.
 
     Attributes:
         host, port: of the broker; the port defaults to 8883, or 1883 without TLS.
@@ -89,11 +89,14 @@ class _Parcel(msgspec.Struct, frozen=True):
 
 
 class IotaJson:
-    """One connection, kept between deliveries."""
+    """`iota-json`: one connection, kept between deliveries."""
 
-    Config = IotaJsonConfig
+    Config = IotaConfig
+    _topic = staticmethod(iota_json.topic)
+    _measure = staticmethod(iota_json.measure)
+    _payload = staticmethod(iota_json.payload)
 
-    def __init__(self, config: IotaJsonConfig, around: Surroundings) -> None:
+    def __init__(self, config: IotaConfig, around: Surroundings) -> None:
         self._config = config
         self._site = around.site
         self._state_dir = around.state_dir
@@ -113,18 +116,18 @@ class IotaJson:
         )
 
     @classmethod
-    def make(cls, config: IotaJsonConfig, around: Surroundings) -> IotaJson:
+    def make(cls, config: IotaConfig, around: Surroundings) -> Self:
         """The uplink of one section."""
         return cls(config, around)
 
-    async def deliver(self, rows: Sequence[Row]) -> Delivery:
+    async def deliver(self, rows: Sequence[Row], *, behind: bool = False) -> Delivery:
         """Publish rows and wait for the broker's acknowledgements.
 
         Raises:
             UplinkUnavailable: no row was acknowledged (UplinkRefused: and a person must act).
         """
         try:
-            return await self._deliver(rows)
+            return await self._deliver(rows, behind)
         except UplinkUnavailable as error:
             error.facts.setdefault("uplink", self._config.id)
             raise
@@ -135,7 +138,7 @@ class IotaJson:
             self._link.close()
         self._thread.close()
 
-    async def _deliver(self, rows: Sequence[Row]) -> Delivery:
+    async def _deliver(self, rows: Sequence[Row], behind: bool) -> Delivery:  # noqa: FBT001  as `deliver`
         link = await self._connected()
         if self._file is None:
             path = self._state_dir / f"uplink-{self._config.id}.marks"
@@ -158,9 +161,9 @@ class IotaJson:
                 error = error or self._why(code, parcel.message.topic)
         error = error or link.error
         kept = [r for r in rows if r.id not in accepted and r.id not in rejected]
-        if kept or marks.regressed or self._file.holds:
+        if kept or behind or marks.regressed or self._file.holds:
             file = self._file
-            await self._thread.run(lambda: file.settle(rows, kept))
+            await self._thread.run(lambda: file.settle(rows, kept, behind=behind))
         accepted.intersection_update(r.id for r in rows)
         if kept and error is not None and not accepted and not rejected:
             raise error
@@ -184,24 +187,24 @@ class IotaJson:
 
     def _parcels(self, line: Sequence[Row], limit: int, rejected: dict[int, str]) -> Iterator[_Parcel]:
         """Messages for one device, as large as the limit allows."""
-        topic = iota_json.topic(self._config.apikey, iota_json.device_id(line[0].reading, self._prefix))
+        topic = self._topic(self._config.apikey, iota_json.device_id(line[0].reading, self._prefix))
         measures: list[bytes] = []
         rows: list[Row] = []
         size = 0
         for row in line:
             try:
-                measure = iota_json.measure(row.reading, self._site)
+                measure = self._measure(row.reading, self._site)
             except ValueError:
                 rejected[row.id] = f"not a time: {row.reading.at.wall_ms} ms"
                 continue
             if measures and size + len(measure) > limit:
-                yield _Parcel(Message(topic, iota_json.payload(measures)), rows)
+                yield _Parcel(Message(topic, self._payload(measures)), rows)
                 measures, rows, size = [], [], 0
             measures.append(measure)
             rows.append(row)
             size += len(measure) + 1
         if measures:
-            yield _Parcel(Message(topic, iota_json.payload(measures)), rows)
+            yield _Parcel(Message(topic, self._payload(measures)), rows)
 
     def _why(self, code: int | None, topic: str) -> UplinkUnavailable | None:
         if code is None:
@@ -211,3 +214,11 @@ class IotaJson:
         if code == _NOT_ALLOWED:
             return UplinkRefused("uplinks.topic-refused", where=self._where, topic=topic)
         return UplinkUnavailable("uplinks.busy", where=self._where, why=f"PUBACK 0x{code:02X}")
+
+
+class IotaUl(IotaJson):
+    """`iota-ul`: the same with the other agent's words."""
+
+    _topic = staticmethod(iota_ul.topic)
+    _measure = staticmethod(iota_ul.measure)
+    _payload = staticmethod(iota_ul.payload)

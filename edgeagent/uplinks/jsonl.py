@@ -51,7 +51,7 @@ class JsonLines:
         """The uplink of one section."""
         return cls(config, around)
 
-    async def deliver(self, rows: Sequence[Row]) -> Delivery:
+    async def deliver(self, rows: Sequence[Row], *, behind: bool = False) -> Delivery:  # noqa: ARG002  a file has no newest
         """Write every row, or none.
 
         Raises:

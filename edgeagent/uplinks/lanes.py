@@ -5,7 +5,7 @@ newest acknowledged row is remembered as its *mark*, and a batch becomes
 
 - `rounds`: what is written to the current state.  A round holds a stream at most once, rounds are
   sent in order, and the last row of a stream is the newest that exists.
-- `history`: rows older than that, for a history endpoint (`temporal`), oldest first.
+- `history`: rows older than that, for a history endpoint (`temporal`, `quantumleap`), oldest first.
 - `unsent`: rows older than that which the config says to drop.
 
 A row older than the mark can only reach a receiver without a history endpoint by replay: it is
@@ -31,7 +31,7 @@ from edgeagent.reading import Reading, TimeTrust
 
 __all__ = ["History", "Marks", "Plan", "compare", "in_order", "plan", "replay"]
 
-History = Literal["temporal", "replay-ending-on-newest", "drop"]
+History = Literal["temporal", "quantumleap", "replay-ending-on-newest", "drop"]
 _MOST_MARKS = 4096  # tag pseudonyms change daily; the least recently written are forgotten
 
 
@@ -137,7 +137,7 @@ def plan(rows: Sequence[Row], marks: Marks, history: History) -> Plan:
         for line in lines:
             *late, newest = line
             stream = newest.reading.stream
-            if late and history == "temporal":
+            if late and history != "drop":
                 aside[stream] = late
             unsent += late
             if newest is not marks.newest(stream) or stream in marks.regressed:
@@ -145,4 +145,4 @@ def plan(rows: Sequence[Row], marks: Marks, history: History) -> Plan:
         lines = live
     depth = max((len(line) for line in lines), default=0)
     rounds = [[line[i] for line in lines if i < len(line)] for i in range(depth)]
-    return Plan(rounds, aside, [] if history == "temporal" else unsent)
+    return Plan(rounds, aside, unsent if history == "drop" else [])

@@ -1,248 +1,24 @@
-"""`ngsi-ld` and `ngsi-v2`: readings to a context broker over HTTP, acknowledged end to end.
-
-A row is accepted when the broker answered for its entity; what it did not answer for is kept.
-A request holds an entity at most once (brokers disagree about the second).  A request that is
-refused as a whole is halved until the entity at fault stands alone; that one is rejected with the
-broker's words.  But when nobody passes it is not the data that is wrong: then everything is kept
-and the whole is reported as refused, so that a wrong address never empties the outbox into the
-dead letters.
-
-After an unknown outcome (a timeout) a row is sent again.  The current state does not mind; a
-history endpoint may then hold that moment twice, with one and the same sequenceNumber.
-"""
+"""`ngsi-ld` and `ngsi-v2`: which requests each API takes; `ngsi_delivery` decides what is in them."""
 
 from __future__ import annotations
 
-import abc
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
-from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.ngsi import entities, ld, v2
-from edgeagent.ngsi.replies import Fate, Reply
-from edgeagent.ports import Delivery, Row, Surroundings
-from edgeagent.uplinks.http import Door, Endpoint
-from edgeagent.uplinks.lanes import Plan, plan
-from edgeagent.uplinks.marks import MarksFile
-from edgeagent.uplinks.ngsi_config import NgsiHttpConfig, NgsiLdConfig, NgsiV2Config
-from edgeagent.uplinks.thread import NamedThread
+from edgeagent.ngsi.replies import Reply
+from edgeagent.ports import Surroundings
+from edgeagent.uplinks.http import Endpoint
+from edgeagent.uplinks.ngsi_config import NgsiLdConfig, NgsiV2Config
+from edgeagent.uplinks.ngsi_delivery import NgsiHttp
 
-__all__ = ["NgsiHttpConfig", "NgsiLd", "NgsiLdConfig", "NgsiV2", "NgsiV2Config"]
+__all__ = ["NgsiLd", "NgsiLdConfig", "NgsiV2", "NgsiV2Config"]
 
-_ENOUGH_S = 5.0  # then what is done is reported, so that a stop in a long replay repeats little
-_MOST_REFUSED = 8  # so many refused and none accepted: the request is wrong, not the data
+_MARGIN_MS = 1000  # around a time span: brokers disagree about its ends
 
 
-class _Part(msgspec.Struct, frozen=True):
-    """A row, written down."""
-
-    row: Row
-    entity: str
-    text: bytes
-
-
-class _Run:
-    """What one delivery has achieved so far."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.ids = frozenset(row.id for row in rows)
-        self.accepted: set[int] = set()
-        self.rejected: dict[int, str] = {}
-        self.unmappable: dict[int, str] = {}
-        self.held: set[str] = set()  # streams whose later rows must wait for an earlier one
-        self.why_held = ""
-
-
-class _NgsiHttp(abc.ABC):
-    """What both drivers do; see the head of this file."""
-
-    def __init__(self, config: NgsiHttpConfig, around: Surroundings) -> None:
-        self._config = config
-        self._site = around.site
-        self._clock = around.clock
-        self._marks_path = around.state_dir / f"uplink-{config.id}.marks"
-        self._thread = NamedThread(f"uplink-{config.id}")
-        self._file: MarksFile | None = None
-        self._ever_accepted = False
-        door = Door(
-            url=config.url.rstrip("/").removesuffix("/ngsi-ld/v1").removesuffix("/v2"),
-            token=config.token,
-            auth=config.auth,
-            ca=config.ca,
-            cert=config.cert,
-            key=config.key,
-            timeout_s=config.timeout_s,
-        )
-        self._endpoint = Endpoint(door, around.clock, around.state_dir)
-
-    async def deliver(self, rows: Sequence[Row]) -> Delivery:
-        """Write rows to the current state, and older ones where `history` says.
-
-        Returns after some seconds with what is done so far; the rest is kept without an error.
-
-        Raises:
-            UplinkUnavailable: no row was acknowledged (UplinkRefused: and a person must act).
-        """
-        return await self._thread.run(lambda: self._deliver(rows))
-
-    async def close(self) -> None:
-        """Let go of the connection; a request under way ends at its timeout at the latest."""
-        self._endpoint.close()
-        self._thread.close()
-
-    @abc.abstractmethod
-    def _text(self, entity: entities.Entity) -> bytes:
-        """One entity of a body."""
-
-    @abc.abstractmethod
-    def _upsert(self, texts: Sequence[bytes]) -> Reply:
-        """Write entities to the current state, in one request."""
-
-    def _add_history(self, moments: Sequence[entities.Entity]) -> Reply:
-        """Write older moments of one entity, its current state untouched; not every API can."""
-        return Reply(Fate.REFUSED, code="uplinks.no-temporal", detail=moments[0].id)
-
-    def _deliver(self, rows: Sequence[Row]) -> Delivery:
-        if self._file is None:
-            self._file = MarksFile(self._marks_path)
-        run, error, until = _Run(rows), None, self._clock.mono() + _ENOUGH_S
-        todo = plan(rows, self._file.marks, self._config.history)
-        run.accepted.update(row.id for row in todo.unsent)
-        try:
-            for step in self._steps(todo, run):
-                step()
-                if self._clock.mono() > until:
-                    break
-        except UplinkUnavailable as found:
-            found.facts.setdefault("uplink", self._config.id)
-            error = found
-        self._file.settle(rows, [r for r in rows if r.id not in run.accepted and r.id not in run.rejected])
-        return self._outcome(run, error)
-
-    def _steps(self, todo: Plan, run: _Run) -> Iterator[Callable[[], None]]:
-        """The requests of a plan, in order; each may leave fewer rows for the later ones."""
-        for one in todo.rounds:
-            for chunk in self._chunks(self._write(one, run)):
-                yield functools.partial(self._send, chunk, run)
-        for late in todo.history.values():
-            yield functools.partial(self._history, late, run)
-
-    def _outcome(self, run: _Run, error: UplinkUnavailable | None) -> Delivery:
-        accepted = frozenset(run.accepted & run.ids)
-        self._ever_accepted = self._ever_accepted or bool(accepted)
-        if run.rejected and not self._ever_accepted:
-            error = error or self._refused("uplinks.refuses-all", next(iter(run.rejected.values())))
-            run.rejected.clear()
-        if error is None and run.held:
-            error = self._away("uplinks.busy", run.why_held)
-        rejected = {i: why for i, why in {**run.rejected, **run.unmappable}.items() if i in run.ids}
-        if error is not None and not accepted and not rejected:
-            raise error
-        return Delivery(accepted, rejected, error.retry_after_s if error else None, error)
-
-    def _write(self, rows: Iterable[Row], run: _Run) -> Iterator[_Part]:
-        for row in rows:
-            if row.reading.stream in run.held:
-                continue
-            try:
-                made = entities.entity(row.reading, self._site)
-            except ValueError:
-                run.unmappable[row.id] = f"not a time: {row.reading.at.wall_ms} ms"
-                continue
-            yield _Part(row, made.id, self._text(made))
-
-    def _chunks(self, parts: Iterable[_Part]) -> Iterator[list[_Part]]:
-        chunk: list[_Part] = []
-        size = 0
-        for part in parts:
-            if chunk and (size + len(part.text) > self._config.max_body or len(chunk) >= self._config.max_entities):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(part)
-            size += len(part.text) + 1
-        if chunk:
-            yield chunk
-
-    def _send(self, parts: Sequence[_Part], run: _Run) -> None:
-        reply = self._upsert([p.text for p in parts])
-        if reply.fate is Fate.DONE:
-            self._accept(parts, run)
-        elif reply.fate is Fate.PARTIAL:
-            self._accept([p for p in parts if p.entity in reply.accepted], run)
-            for part in parts:
-                if part.entity in reply.rejected:
-                    self._reject(part.row, reply.rejected[part.entity], run)
-                elif part.entity not in reply.accepted:
-                    run.held.add(part.row.reading.stream)
-                    run.why_held = "207"
-        elif reply.fate is Fate.SPLIT:
-            if len(parts) == 1:
-                self._reject(parts[0].row, reply.detail, run)
-            else:
-                self._send(parts[: len(parts) // 2], run)
-                self._send(parts[len(parts) // 2 :], run)
-        else:
-            self._stop(reply)
-
-    def _history(self, rows: Sequence[Row], run: _Run) -> None:
-        """Write older moments of one entity to the temporal endpoint; its state stays as it is."""
-        group: list[entities.Entity] = []
-        members: list[Row] = []
-        size = 0
-        for part, row in ((p, p.row) for p in self._write(rows, run)):
-            if group and size + len(part.text) > self._config.max_body:
-                self._send_history(group, members, run)
-                group, members, size = [], [], 0
-            group.append(entities.entity(row.reading, self._site))
-            members.append(row)
-            size += len(part.text)
-        if group:
-            self._send_history(group, members, run)
-
-    def _send_history(self, group: Sequence[entities.Entity], rows: Sequence[Row], run: _Run) -> None:
-        reply = self._add_history(group)
-        if reply.fate is Fate.DONE:
-            run.accepted.update(row.id for row in rows)
-        elif reply.fate is Fate.SPLIT and len(rows) == 1:
-            self._reject(rows[0], reply.detail, run)
-        elif reply.fate is Fate.SPLIT:
-            half = len(rows) // 2
-            self._send_history(group[:half], rows[:half], run)
-            self._send_history(group[half:], rows[half:], run)
-        else:
-            self._stop(reply)
-
-    def _accept(self, parts: Iterable[_Part], run: _Run) -> None:
-        assert self._file is not None
-        for part in parts:
-            run.accepted.add(part.row.id)
-            self._file.marks.written(part.row)
-
-    def _reject(self, row: Row, why: str, run: _Run) -> None:
-        run.rejected[row.id] = why
-        if len(run.rejected) >= _MOST_REFUSED and not run.accepted:
-            run.rejected.clear()
-            raise self._refused("uplinks.refuses-all", why)
-
-    def _stop(self, reply: Reply) -> None:
-        if reply.fate is Fate.REFUSED:
-            raise self._refused(reply.code, reply.detail, reply.retry_after_s)
-        raise self._away(reply.code, reply.detail, reply.retry_after_s)
-
-    def _away(self, code: str, why: str, retry_after_s: float | None = None) -> UplinkUnavailable:
-        return UplinkUnavailable(code, retry_after_s=retry_after_s, **self._facts(why))
-
-    def _refused(self, code: str, why: str, retry_after_s: float | None = None) -> UplinkRefused:
-        return UplinkRefused(code, retry_after_s=retry_after_s, **self._facts(why))
-
-    def _facts(self, why: str) -> dict[str, Any]:
-        return {"uplink": self._config.id, "where": self._endpoint.where, "why": why, "tenant": self._config.tenant}
-
-
-class NgsiLd(_NgsiHttp):
+class NgsiLd(NgsiHttp):
     """`ngsi-ld`: batch upsert, and the temporal endpoint for what is older."""
 
     Config = NgsiLdConfig
@@ -250,6 +26,8 @@ class NgsiLd(_NgsiHttp):
     def __init__(self, config: NgsiLdConfig, around: Surroundings) -> None:
         super().__init__(config, around)
         self._headers = ld.headers(config.context, config.tenant)
+        self._asking = {name: text for name, text in self._headers.items() if name != "Content-Type"}
+        self._form = ld.concise if config.form == "concise" else ld.normalized
 
     @classmethod
     def make(cls, config: NgsiLdConfig, around: Surroundings) -> NgsiLd:
@@ -257,7 +35,7 @@ class NgsiLd(_NgsiHttp):
         return cls(config, around)
 
     def _text(self, entity: entities.Entity) -> bytes:
-        return ld.normalized(entity)
+        return self._form(entity)
 
     def _upsert(self, texts: Sequence[bytes]) -> Reply:
         answer = self._endpoint.post(ld.UPSERT, self._headers, b"[" + b",".join(texts) + b"]")
@@ -267,15 +45,24 @@ class NgsiLd(_NgsiHttp):
         answer = self._endpoint.post(ld.TEMPORAL, self._headers, ld.temporal(moments))
         return ld.judge_temporal(answer.status, answer.headers, answer.body)
 
+    def _held(self, moments: Sequence[entities.Entity]) -> frozenset[int]:
+        times = sorted(moment.wall_ms for moment in moments)
+        since, until = entities.time_text(max(times[0] - _MARGIN_MS, 0)), entities.time_text(times[-1] + _MARGIN_MS)
+        answer = self._endpoint.get(ld.temporal_query(moments[0].id, since, until), self._asking)
+        return ld.held(answer.status, answer.body)
 
-class NgsiV2(_NgsiHttp):
-    """`ngsi-v2`: `op/update` append.  There is no history endpoint; replay or drop."""
+
+class NgsiV2(NgsiHttp):
+    """`ngsi-v2`: `op/update` append; QuantumLeap for what is older, where the city has it."""
 
     Config = NgsiV2Config
 
     def __init__(self, config: NgsiV2Config, around: Surroundings) -> None:
         super().__init__(config, around)
         self._headers = v2.headers(config.tenant, config.service_path)
+        url = config.quantumleap_url.rstrip("/").removesuffix("/v2")
+        door = msgspec.structs.replace(self._door, url=url)
+        self._quantumleap = Endpoint(door, around.clock, around.state_dir, self._meter) if url else None
 
     @classmethod
     def make(cls, config: NgsiV2Config, around: Surroundings) -> NgsiV2:
@@ -288,3 +75,16 @@ class NgsiV2(_NgsiHttp):
     def _upsert(self, texts: Sequence[bytes]) -> Reply:
         answer = self._endpoint.post(v2.UPDATE, self._headers, v2.append(texts))
         return v2.judge(answer.status, answer.headers, answer.body)
+
+    def _add_history(self, moments: Sequence[entities.Entity]) -> Reply:
+        if self._quantumleap is None:
+            return super()._add_history(moments)
+        body = v2.notification([v2.normalized(moment) for moment in moments])
+        answer = self._quantumleap.post(v2.NOTIFY, self._headers, body)
+        return v2.judge_notify(answer.status, answer.headers, answer.body)
+
+    async def close(self) -> None:
+        """Let go of both connections."""
+        await super().close()
+        if self._quantumleap is not None:
+            self._quantumleap.close()

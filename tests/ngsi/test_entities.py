@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeagent.ngsi import entities, iota_json, ld, v2
+from edgeagent.ngsi import entities, iota_json, iota_ul, ld, v2
 from edgeagent.ngsi.terms import attribute_name
 from edgeagent.ports import Site
 from edgeagent.reading import Kind, Moment, Quality, Quantity, TimeTrust, Unit
@@ -173,3 +173,25 @@ def test_history_holds_what_was_observed_and_nothing_else():
     body = json.loads(ld.temporal([entities.entity(WATER, SITE), entities.entity(later, SITE)]))
     assert [i["value"] for i in body["waterLevel"]] == [1.234, 2.0]
     assert "location" not in body and "name" not in body and "refDevice" not in body
+
+
+def test_ultralight_is_time_and_pairs():
+    assert iota_ul.measure(WATER, SITE).decode() == (
+        "2026-11-18T11:06:41.234Z|measuredDistance|6.19|waterLevel|1.234|waterElevation|332.434|rateOfRise|0.12"
+        "|gaugeTemperature|11.5|signalToNoiseRatio|31|flow|12.5|alarmLevel|caution|datum|T.P."
+        "|deviceProfile|vega-c2x-modbus|aggregation|none|quality|good|qualityReason|none|timeQuality|synced"
+        "|sequenceNumber|7"
+    )
+    assert iota_ul.payload([b"a", b"b"]) == b"a#b"
+    assert iota_ul.topic("k", "d") == "/ul/k/d/attrs"
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_no_text_breaks_an_ultralight_measure(reason, datum):
+    reading = made("m", Kind.WATER, {"level": metres(1.0)}, facts={"reason": reason, "datum": datum})
+    text = iota_ul.payload([iota_ul.measure(reading, SITE)] * 2).decode()
+    for group in text.split("#"):
+        time, *fields = group.split("|")
+        assert time == "2026-11-18T11:06:41.234Z" and len(fields) % 2 == 0
+        assert all(fields) and {"waterLevel", "sequenceNumber"} <= set(fields[::2])
+    assert text.count("#") == 1 and not set(text) & set("\r\n")

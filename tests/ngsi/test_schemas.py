@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 import edgeagent.ngsi
-from edgeagent.ngsi import entities, iota_json, ld, terms, v2
+from edgeagent.ngsi import entities, iota_json, iota_ul, ld, terms, v2
 from tests.conftest import SHARED
 from tests.ngsi.samples import ALL, SITE
 from tests.ngsi.smart_data_models import MODELS, Models, key_values
@@ -51,6 +51,8 @@ def test_measures_use_the_same_names(models, reading):
     measure = json.loads(iota_json.measure(reading, SITE))
     made = json.loads(ld.normalized(entities.entity(reading, SITE)))
     assert set(measure) - {"TimeInstant"} <= set(made)
+    spoken = iota_ul.measure(reading, SITE).decode().split("|")[1::2]
+    assert set(spoken) == {name for name, value in measure.items() if value != ""} - {"TimeInstant"}
 
 
 def test_the_context_lists_what_the_tables_say():

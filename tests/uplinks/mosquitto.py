@@ -70,7 +70,7 @@ class Agent:
         self._client.reconnect_delay_set(1, 1)
         # QoS 0, as agents do by default: the broker then hands a message over before it acknowledges it,
         # where with QoS 1 it may wait in the broker's memory behind others and die with it.
-        self._client.on_connect = lambda client, *_: client.subscribe("/json/#", qos=0)
+        self._client.on_connect = lambda client, *_: client.subscribe([("/json/#", 0), ("/ul/#", 0)])
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.connect("127.0.0.1", port)
@@ -94,8 +94,15 @@ class Agent:
         self.subscribed = True
 
     def _on_message(self, _client, _data, message):
+        _, protocol, _, device, _ = message.topic.split("/")
+        if protocol == "ul":
+            for group in message.payload.decode().split("#"):
+                time_, *fields = group.split("|")
+                self.measures.append(
+                    (device, {"TimeInstant": time_, **dict(zip(fields[::2], fields[1::2], strict=True))})
+                )
+            return
         found = json.loads(message.payload)
-        device = message.topic.split("/")[3]
         assert not (isinstance(found, list) and len(found) == 1), "an agent mangles an array of one"
         self.measures.extend((device, measure) for measure in (found if isinstance(found, list) else [found]))
 

@@ -3,11 +3,12 @@
 import pytest
 
 from edgeagent import config, messages, uplinks
-from edgeagent.uplinks.iota_mqtt import IotaJsonConfig
+from edgeagent.uplinks.iota_mqtt import IotaConfig
 from edgeagent.uplinks.ngsi_http import NgsiLdConfig, NgsiV2Config
 
 LD = {"id": "c", "driver": "ngsi-ld", "url": "https://city.example/"}
 V2 = {"id": "c", "driver": "ngsi-v2", "url": "https://city.example/", "tenant": "nagano"}
+OAUTH = {"token_url": "https://idm.example/oauth2/token", "client_id": "box", "token": "secret"}
 MQTT = {"id": "c", "driver": "iota-json", "host": "broker.example", "apikey": "k"}
 
 
@@ -17,7 +18,9 @@ MQTT = {"id": "c", "driver": "iota-json", "host": "broker.example", "apikey": "k
         (NgsiLdConfig, LD | {"tenant": "nagano", "history": "temporal"}),
         (NgsiLdConfig, LD | {"url": "http://127.0.0.1:1026/ngsi-ld/v1", "context": ""}),
         (NgsiV2Config, V2 | {"service_path": "/river/nagano", "token": "city-token", "auth": "bearer"}),
-        (IotaJsonConfig, MQTT | {"cert": "a", "key": "b", "username": "u", "password": "p", "device_prefix": ""}),
+        (NgsiLdConfig, LD | {"form": "concise", "auth": "oauth2"} | OAUTH),
+        (NgsiV2Config, V2 | {"history": "quantumleap", "quantumleap_url": "https://ql.example"}),
+        (IotaConfig, MQTT | {"cert": "a", "key": "b", "username": "u", "password": "p", "device_prefix": ""}),
     ],
 )
 def test_good_sections(kind, section):
@@ -39,11 +42,17 @@ def test_good_sections(kind, section):
         (NgsiV2Config, V2 | {"tenant": "Nagano"}, "tenant"),
         (NgsiV2Config, V2 | {"service_path": "river"}, "service_path"),
         (NgsiV2Config, V2 | {"history": "temporal"}, "history"),
-        (IotaJsonConfig, MQTT | {"host": "mqtt://broker"}, "host"),
-        (IotaJsonConfig, MQTT | {"apikey": "a/b"}, "apikey"),
-        (IotaJsonConfig, MQTT | {"device_prefix": "a+"}, "device_prefix"),
-        (IotaJsonConfig, MQTT | {"password": "p"}, "username"),
-        (IotaJsonConfig, MQTT | {"port": 70000}, "port"),
+        (NgsiLdConfig, LD | {"auth": "oauth2", "client_id": "box", "token": "secret"}, "token_url"),
+        (NgsiLdConfig, LD | {"auth": "oauth2", "token_url": "keyrock", "client_id": "b", "token": "s"}, "token_url"),
+        (NgsiLdConfig, LD | {"form": "simplified"}, "form"),
+        (NgsiV2Config, V2 | {"history": "quantumleap"}, "quantumleap_url"),
+        (NgsiV2Config, V2 | {"history": "quantumleap", "quantumleap_url": "ql:8668"}, "quantumleap_url"),
+        (NgsiLdConfig, LD | {"backfill_bytes_per_s": -1}, "backfill_bytes_per_s"),
+        (IotaConfig, MQTT | {"host": "mqtt://broker"}, "host"),
+        (IotaConfig, MQTT | {"apikey": "a/b"}, "apikey"),
+        (IotaConfig, MQTT | {"device_prefix": "a+"}, "device_prefix"),
+        (IotaConfig, MQTT | {"password": "p"}, "username"),
+        (IotaConfig, MQTT | {"port": 70000}, "port"),
     ],
 )
 def test_bad_sections_say_where_in_both_languages(kind, section, path):
@@ -54,7 +63,7 @@ def test_bad_sections_say_where_in_both_languages(kind, section, path):
         assert f"uplinks[0].{path}" in messages.text(problems[0].code, problems[0].facts, lang).what
 
 
-@pytest.mark.parametrize("name", ["ngsi-ld", "ngsi-v2", "iota-json", "jsonl"])
+@pytest.mark.parametrize("name", ["ngsi-ld", "ngsi-v2", "iota-json", "iota-ul", "jsonl"])
 def test_the_table_knows_them(name):
     found = uplinks.driver(name)
     assert found.Config and found.make

@@ -12,7 +12,7 @@ from edgeagent import messages
 from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.ports import Row
 from edgeagent.reading import Moment, TimeTrust
-from edgeagent.uplinks.iota_mqtt import IotaJson, IotaJsonConfig
+from edgeagent.uplinks.iota_mqtt import IotaConfig, IotaJson, IotaUl
 from edgeagent.uplinks.mqtt_link import MqttDoor, MqttLink
 from edgeagent.uplinks.thread import NamedThread
 from tests.fakes import surroundings, water
@@ -37,9 +37,9 @@ def opened():
 async def uplink(tmp_path):
     made = []
 
-    def make(port, **config):
+    def make(port, kind=IotaJson, **config):
         config = {"id": "iota", "driver": "iota-json", "host": "127.0.0.1", "port": port, "apikey": "k", **config}
-        made.append(IotaJson.make(IotaJsonConfig(**{"tls": False, "timeout_s": 5, **config}), surroundings(tmp_path)))
+        made.append(kind.make(IotaConfig(**{"tls": False, "timeout_s": 5, **config}), surroundings(tmp_path)))
         return made[-1]
 
     yield make
@@ -91,6 +91,17 @@ async def test_a_late_reading_does_not_end_up_as_the_newest(tmp_path, opened, up
     assert (await link.deliver([row(8), row(7)])).accepted == {7, 8}
     await asyncio.sleep(0.1)
     assert agent.sequences(DEVICE) == [5, 3, 5, 7, 8]
+
+
+async def test_ultralight_says_the_same(tmp_path, opened, uplink):
+    broker = opened(Mosquitto(tmp_path)).start()
+    agent = opened(Agent(broker.port))
+    link = uplink(broker.port, IotaUl)
+    assert (await link.deliver([row(2), row(1), row(3, "other")])).accepted == {1, 2, 3}
+    await asyncio.sleep(0.1)
+    assert agent.sequences(DEVICE) == ["1", "2"]
+    assert agent.measures[0][1]["waterLevel"] == "0.01"
+    assert agent.measures[0][1]["TimeInstant"] == "2026-11-18T11:06:41.000Z"
 
 
 async def test_small_messages_where_the_limit_is_small(tmp_path, opened, uplink):
