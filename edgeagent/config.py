@@ -133,6 +133,7 @@ def load(data: Mapping[str, Any], catalogue: Catalogue) -> tuple[Config | None, 
         problems += found
         if uplink:
             uplinks.append(uplink)
+            problems += _no_such_source(uplink, path, data.get("sources", []))
     problems += _twice("sources", [s.config.id for s in sources])
     problems += _twice("uplinks", [u.id for u in uplinks])
     if problems or gateway is None or outbox is None:
@@ -304,6 +305,16 @@ def _twice(name: str, ids: Sequence[str]) -> Iterable[ConfigError]:
     for index, one in enumerate(ids):
         if one in ids[:index]:
             yield ConfigError("config.duplicate-id", path=f"{name}[{index}].id", id=one)
+
+
+def _no_such_source(uplink: UplinkConfig, path: str, tables: object) -> Iterable[ConfigError]:
+    """Names of sources that no section has: such a filter would silently send nothing."""
+    listed = tables if isinstance(tables, list) else []
+    ids = [str(table["id"]) for table in listed if isinstance(table, Mapping) and "id" in table]
+    for index, one in enumerate(uplink.sources):
+        if one not in ids:
+            at, choices = f"{path}.sources[{index}]", ", ".join(ids)
+            yield ConfigError("config.not-a-choice", path=at, got=one, choices=choices, hint=_near(one, ids))
 
 
 def _id_problems(value: str) -> Iterable[ConfigError]:

@@ -82,6 +82,8 @@ BAD = [
     ({"sources": [{"id": "a", "driver": "gauge", "port": "p", "alarm": {"levels_m": {"x": "high"}}}]}, "sources[0].alarm.levels_m[...]", "config.wrong-type", None),
     ({"sources": "x"}, "sources", "config.wrong-type", None),
     ({"sources": ["x"]}, "sources[0]", "config.wrong-type", None),
+    ({"uplinks": [GOOD["uplinks"][0] | {"sources": ["a", "mi"]}]}, "uplinks[0].sources[1]", "config.not-a-choice", ""),
+    ({"uplinks": [GOOD["uplinks"][0] | {"classes": ["live", "alert"]}]}, "uplinks[0].classes", "config.not-a-choice", ""),
     ({"outbox": {"max_bytes": "big"}}, "outbox.max_bytes", "config.wrong-type", None),
 ]  # fmt: skip
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from edgeagent import messages
-from edgeagent.backoff import delay_s
+from edgeagent.backoff import spread_s
 from edgeagent.clock import Clock
 from edgeagent.daemon.health import UplinkHealth, named
+from edgeagent.daemon.pace import Pace
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable, UplinkRefused, UplinkUnavailable
-from edgeagent.ports import Batch, Delivery, Outbox, Uplink
+from edgeagent.ports import Batch, Delivery, Outbox, Uplink, UplinkConfig
 
 __all__ = ["Courier"]
 
 log = logging.getLogger("edgeagent")
 
-BATCH = 500  # readings leased at a time
-AWAY_MOST_S = 4.0  # with jitter at most 5.2 s: the first value after an outage must not wait longer
+AWAY_MOST_S = 4.0  # the first value after an outage must be there within 5 s
 REFUSED_MOST_S = 120.0  # a city that says no to us is not asked every few seconds
 LAST_WORDS_S = 1.2  # a delivery in flight may finish at shutdown, so that it is not sent twice
 NOTHING = Delivery(accepted=frozenset())
@@ -30,6 +33,7 @@ class Courier:
     def __init__(
         self,
         make: Callable[[], Uplink],
+        section: UplinkConfig,
         *,
         outbox: Outbox,
         health: UplinkHealth,
@@ -37,8 +41,11 @@ class Courier:
         luck: Callable[[], float],
         lang: str = "en",
     ) -> None:
-        self._make, self._outbox, self._health = make, outbox, health
+        self._make, self._section, self._outbox, self._health = make, section, outbox, health
         self._clock, self._luck, self._lang = clock, luck, lang
+        self._pace = Pace(section.backfill_bytes_per_s)
+        self._backfill_failures = 0
+        self._backfill_from_s = 0.0
 
     async def run(self) -> None:
         """Until cancelled.
@@ -54,7 +61,10 @@ class Courier:
             await uplink.close()
 
     async def _next(self, uplink: Uplink) -> None:
-        batch = await self._outbox.lease(self._health.id, BATCH)
+        batch = await self._lease()
+        batch = await self._pass_over(batch)
+        if not batch.rows:
+            return
         work = asyncio.create_task(self._deliver(uplink, batch), name=f"deliver {self._health.id}")
         try:
             pause_s = await asyncio.shield(work)
@@ -65,18 +75,41 @@ class Courier:
         if pause_s > 0:
             await asyncio.sleep(pause_s)
 
+    async def _lease(self) -> Batch:
+        """What goes next; the backlog only when its turn has come."""
+        while True:
+            now_s = self._clock.mono()
+            wait_s = max(self._pace.wait_s(now_s), self._backfill_from_s - now_s)
+            if wait_s <= 0.0:
+                return await self._outbox.lease(self._health.id, self._pace.rows, together=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    return await self._outbox.lease(self._health.id, self._pace.rows, backfill=False)
+
+    async def _pass_over(self, batch: Batch) -> Batch:
+        """Settle what the config keeps from this receiver; the outbox counts it as acknowledged."""
+        foreign = [row for row in batch.rows if not self._section.wants(row.reading)]
+        if not foreign:
+            return batch
+        self._health.filtered += len(foreign)
+        ids = frozenset(row.id for row in foreign)
+        await self._settle(msgspec.structs.replace(batch, rows=tuple(foreign)), Delivery(ids))
+        return msgspec.structs.replace(batch, rows=tuple(row for row in batch.rows if row.id not in ids))
+
     async def _deliver(self, uplink: Uplink, batch: Batch) -> float:
         """Deliver and settle one batch; returns the pause before the next, in seconds."""
+        began_s = self._clock.mono()
         try:
-            delivery = await uplink.deliver(batch.rows)
+            delivery = await uplink.deliver(batch.rows, behind=not batch.whole)
         except UplinkUnavailable as error:
+            self._charge(batch, error.bytes_sent)
             await self._settle(batch, NOTHING)
-            self.say(error)
-            most_s = REFUSED_MOST_S if isinstance(error, UplinkRefused) else AWAY_MOST_S
-            return max(delay_s(self._health.failures, most_s=most_s, luck=self._luck()), error.retry_after_s or 0.0)
+            return self._later(error, batch)
         except Exception:
             await self._settle(batch, NOTHING)  # a bug must not keep the rows on lease
             raise
+        self._charge(batch, delivery.bytes_sent)
+        self._pace.took(len(batch.rows), self._clock.mono() - began_s)
         await self._settle(batch, delivery)
         for row, reason in delivery.rejected.items():
             log.warning("%s: reading %d went to the dead letters: %s", self._health.id, row, reason)
@@ -84,12 +117,37 @@ class Courier:
         if settled:
             if self._health.state == "down":
                 log.info("%s: delivering again", self._health.id)
-            self._health.delivered(self._clock.now())
+            self._health.delivered(self._clock.now(), len(delivery.accepted))
         if settled and delivery.error is None:
+            if batch.lane == "backfill":
+                self._backfill_failures = 0
             return delivery.retry_after_s or 0.0  # all of it, or as much as was good to do at once
-        self.say(delivery.error or UplinkUnavailable("daemon.kept", uplink=self._health.id, kept=len(batch.rows)))
-        pause_s = delay_s(self._health.failures, most_s=AWAY_MOST_S, luck=self._luck())
-        return max(pause_s, delivery.retry_after_s or 0.0)
+        why = delivery.error or UplinkUnavailable("daemon.kept", uplink=self._health.id, kept=len(batch.rows))
+        why.retry_after_s = why.retry_after_s or delivery.retry_after_s
+        return self._later(why, batch, answers=bool(settled))
+
+    def _later(self, error: UplinkUnavailable, batch: Batch, *, answers: bool = False) -> float:
+        """Count a failure; returns how long to wait, in seconds.
+
+        What a receiver asks for comes first, and the jitter on top: all gateways were told the same.
+        A receiver that does not take the backlog (its history endpoint may be missing) still gets
+        live values at once.
+        """
+        self._pace.failed()
+        self.say(error)
+        most_s = REFUSED_MOST_S if isinstance(error, UplinkRefused) and not answers else AWAY_MOST_S
+        asked_s = error.retry_after_s or 0.0
+        if batch.lane != "backfill":
+            return asked_s + spread_s(self._health.failures, most_s=most_s, luck=self._luck())
+        self._backfill_failures += 1
+        pause_s = asked_s + spread_s(self._backfill_failures, most_s=most_s, luck=self._luck())
+        self._backfill_from_s = self._clock.mono() + pause_s
+        return 0.0
+
+    def _charge(self, batch: Batch, sent: int) -> None:
+        self._health.sent_bytes += sent
+        if batch.lane == "backfill":
+            self._pace.spent(sent)
 
     async def _settle(self, batch: Batch, delivery: Delivery) -> None:
         """The outbox remembers what it cannot write yet, so there is nothing to repeat here."""

@@ -22,7 +22,7 @@ from edgeagent.daemon.courier import Courier
 from edgeagent.daemon.health import Health, named
 from edgeagent.daemon.pump import Pump
 from edgeagent.errors import EdgeAgentError
-from edgeagent.ports import Outbox, Source, Uplink
+from edgeagent.ports import Outbox, Source, Uplink, UplinkConfig
 from edgeagent.reading import Reading
 from edgeagent.rules.chain import Chain
 
@@ -55,6 +55,7 @@ class Flow:
         uplinks: Mapping[str, Callable[[], Uplink]],
         health: Health,
         clock: Clock,
+        sections: Mapping[str, UplinkConfig] | None = None,
         lang: str = "en",
         luck: Callable[[], float] = random.random,
     ) -> None:
@@ -62,7 +63,15 @@ class Flow:
         self._pump = Pump(chains=chains, outbox=outbox, health=health, clock=clock, lang=lang)
         self._outbox = outbox
         self._couriers = [
-            Courier(make, outbox=outbox, health=health.uplinks[name], clock=clock, luck=luck, lang=lang)
+            Courier(
+                make,
+                (sections or {}).get(name, UplinkConfig(id=name, driver="")),
+                outbox=outbox,
+                health=health.uplinks[name],
+                clock=clock,
+                luck=luck,
+                lang=lang,
+            )
             for name, make in uplinks.items()
         ]
 

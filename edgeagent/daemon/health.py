@@ -51,6 +51,9 @@ class UplinkHealth:
     driver: str
     state: str = "idle"
     batches: int = 0
+    filtered: int = 0
+    delivered_readings: int = 0
+    sent_bytes: int = 0
     failures: int = 0
     problems: Counter[str] = field(default_factory=Counter)
     last_problem: EdgeAgentError | None = None
@@ -63,9 +66,10 @@ class UplinkHealth:
         self.failures += 1
         self.state = "down"
 
-    def delivered(self, at: Moment) -> None:
+    def delivered(self, at: Moment, readings: int) -> None:
         """A batch was acknowledged, at least in part."""
         self.batches += 1
+        self.delivered_readings += readings
         self.failures = 0
         self.state = "ok"
         self.last_ok_mono_ms = at.mono_ms
@@ -107,7 +111,11 @@ class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One uplink, for a person or a machine."""
+    """One uplink, for a person or a machine.
+
+    Attributes:
+        filtered: readings settled unsent since the start, because `sources` or `classes` leave them out.
+    """
 
     id: str
     driver: str
@@ -119,6 +127,7 @@ class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_ok_s: float | None
     problems: dict[str, int]
     last_problem: Problem | None
+    filtered: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ class City:
     def __init__(self, mood="well"):
         self.mood, self.seen, self.closed = mood, [], False
 
-    async def deliver(self, rows):
+    async def deliver(self, rows, *, behind=False):
         await asyncio.sleep(0.001)
         if self.mood == "away":
             raise UplinkUnavailable("uplinks.refused", uplink="x")
