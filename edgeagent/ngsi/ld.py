@@ -1,7 +1,7 @@
 """NGSI-LD (ETSI CIM 009): entities -> normalized bodies, answers -> verdicts.
 
 Normalized unless asked otherwise, because a 1.3 broker answers 400 to the concise form (1.6: the
-same without `type`, a third smaller).  `options=update` replaces each
+same without `type`, a fifth smaller).  `options=update` replaces each
 attribute as a whole, so every sub-attribute (unitCode, observedAt, quality) is sent every time.
 `application/json` with a Link header: in ld+json a batch repeats the @context in each entity.
 """

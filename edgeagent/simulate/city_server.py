@@ -40,6 +40,7 @@ class CityServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
     """
 
     daemon_threads = True
+    tells_history = True  # False: a temporal interface that can only be written
     block_on_close = False
     request_queue_size = 32
 
@@ -100,7 +101,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             wanted = urllib.parse.unquote(parts.path.rpartition("/")[2])
             found = [e for e in entities if e["id"] == wanted]
             self._say(_OK, found[0]) if found else self._problem(404, "ResourceNotFound", wanted)
-        elif parts.path.startswith(_TEMPORAL + "/"):
+        elif parts.path.startswith(_TEMPORAL + "/") and self.server.tells_history:
             if self._may_enter():
                 self._tell_moments(urllib.parse.unquote(parts.path.rpartition("/")[2]), query)
         elif parts.path == "/context.jsonld" and _CONTEXT.is_file():

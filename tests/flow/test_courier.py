@@ -1,15 +1,27 @@
 """One uplink's courier: who is sent what, in which order, at which pace."""
 
 import asyncio
+import contextlib
+import random
+import time
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgeagent.clock import SystemClock
 from edgeagent.daemon.courier import Courier
 from edgeagent.daemon.health import UplinkHealth
 from edgeagent.outbox.memory import MemoryOutbox
-from edgeagent.ports import Delivery, UplinkConfig
-from edgeagent.reading import ReadingClass
+from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
+from edgeagent.ports import Delivery, Site, Surroundings, UplinkConfig
+from edgeagent.reading import Kind, Moment, ReadingClass
+from edgeagent.simulate.city import City, answer, cut
+from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig
 from tests.fakes import water
 
+SITE = Site("GW-1")
 CLOCK = SystemClock()
 
 
@@ -79,3 +91,142 @@ async def test_each_city_gets_the_sources_and_classes_it_is_to_get():
     }
     assert {s.id: h.filtered for s, _, h in uplinks} == {"nagano": 2, "ueda": 2, "all": 0, "none": 3}
     assert {s.id: h.state for s, _, h in uplinks} == {"nagano": "ok", "ueda": "ok", "all": "ok", "none": "idle"}
+
+
+def past(seconds_ago, source, *, level=1.0, cls=ReadingClass.LIVE, kind=None):
+    now = CLOCK.now()
+    at = Moment(now.wall_ms - int(seconds_ago * 1000), now.mono_ms - int(seconds_ago * 1000), now.boot_id, now.trust)
+    made = water(level, source=source, at=at, cls=cls)
+    return msgspec.structs.replace(made, kind=kind) if kind else made
+
+
+@contextlib.asynccontextmanager
+async def courier(outbox, tmp_path, city, **section):
+    """A courier with a real NGSI-LD uplink; leaving ends it as a kill would, its marks file stays."""
+    config = NgsiLdConfig(id="city", driver="ngsi-ld", url=city.url, timeout_s=2, **section)
+    around = Surroundings(CLOCK, SITE, tmp_path)
+    health = UplinkHealth("city", "ngsi-ld")
+    made = Courier(
+        lambda: NgsiLd.make(config, around), config, outbox=outbox, health=health, clock=CLOCK, luck=random.random
+    )
+    task = asyncio.create_task(made.run())
+    try:
+        yield health
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_after_hours_of_outage_alarms_then_live_values_then_the_rest_paced(tmp_path):
+    """Nearly seven hours of two gauges every 30 s, then live data while the backlog drains."""
+    city = City()
+    city.start()
+    outbox = SqliteOutbox(tmp_path / "outbox.db", CLOCK, OutboxConfig(), ["city"])
+    city.cut()
+    try:
+        for ago in range(24_000, 0, -3000):
+            span = [past(ago - s, g) for s in range(0, 3000, 30) for g in ("miyagawa", "chikuma")]
+            await outbox.put(span)
+        await outbox.put([past(1800, "miyagawa", cls=ReadingClass.ALARM, kind=Kind.ALERT)])
+        await outbox.put([past(0, "miyagawa", level=7.0), past(0, "chikuma", level=8.0)])
+        waiting = (await outbox.stats()).waiting
+        assert waiting == 1603
+        async with courier(outbox, tmp_path, city, history="temporal", backfill_bytes_per_s=20_000) as health:
+            while not health.failures:
+                await asyncio.sleep(0.01)
+            city.mend()
+            mended = CLOCK.mono()
+
+            async def has(level):
+                return any(i.values.get("waterLevel") == level for i in city.snapshot().newest.values())
+
+            await until(lambda: has(7.0))
+            assert CLOCK.mono() - mended < 5
+            late = []
+            for n in range(12):
+                began = CLOCK.mono()
+                await outbox.put([past(0, "miyagawa", level=100.0 + n)])
+                await until(lambda level=100.0 + n: has(level))
+                late.append(CLOCK.mono() - began)
+                await asyncio.sleep(0.1)
+            assert max(late) < 5
+            stats = await outbox.stats()
+            assert stats.waiting > 100, "paced: the backlog is still draining"
+            sent, seconds = health.sent_bytes, CLOCK.mono() - mended
+            assert sent < 20_000 * (seconds + 10) + 300_000
+        arrived = [(i.type, i.way) for i in city.history()]
+        assert arrived[0] == ("Alert", "upsert")
+        assert set(arrived[1:3]) == {("WaterObserved", "upsert")}
+        async with courier(outbox, tmp_path, city, history="temporal", backfill_bytes_per_s=0):
+            await until(drained(outbox), 30)
+        seen = city.snapshot()
+        assert (seen.regressions, seen.distinct) == (0, waiting + 12)
+    finally:
+        await outbox.close()
+        city.stop()
+
+
+def drained(outbox):
+    async def done():
+        return (await outbox.stats()).waiting == 0
+
+    return done
+
+
+step = st.sampled_from(["put", "put", "put", "alarm", "cut", "mend", "fault", "wait", "kill"])
+
+
+@pytest.mark.parametrize("history", ["temporal", "replay-ending-on-newest"])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(step, min_size=5, max_size=25), seed=st.integers(0, 99))
+def test_any_outage_leaves_the_newest_current_and_the_history_complete(tmp_path, history, steps, seed):
+    asyncio.run(_outages(tmp_path / f"{history}-{seed}-{time.monotonic_ns()}", history, steps, random.Random(seed)))
+
+
+async def _outages(folder, history, steps, luck):
+    folder.mkdir(parents=True)
+    city = City()
+    city.start()
+    outbox = SqliteOutbox(folder / "outbox.db", CLOCK, OutboxConfig(), ["city"])
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(contextlib.AsyncExitStack())
+        try:
+            await running.enter_async_context(courier(outbox, folder, city, history=history))
+            for one in steps:
+                match one:
+                    case "put":
+                        for _ in range(luck.randint(1, 4)):
+                            many = luck.choice([1, 1, 5, 90])  # more than a first batch takes
+                            await outbox.put([past(0, luck.choice("ab"), level=luck.random()) for _ in range(many)])
+                    case "alarm":
+                        await outbox.put([past(0, "a", cls=ReadingClass.ALARM, kind=Kind.ALERT)])
+                    case "cut":
+                        city.cut()
+                    case "mend":
+                        city.mend()
+                    case "fault":
+                        city.script(luck.choice([answer(503), cut(), cut(stored=True), cut(half=True, stored=True)]))
+                    case "wait":
+                        await asyncio.sleep(luck.random() / 10)
+                    case "kill":
+                        await running.aclose()
+                        await running.enter_async_context(courier(outbox, folder, city, history=history))
+                await asyncio.sleep(0.005)
+            city.mend()
+            with city.lock:
+                city.faults.clear()
+            await until(drained(outbox), 30)
+        finally:
+            await running.aclose()
+            accepted = (await outbox.stats()).accepted
+            await outbox.close()
+            city.stop()
+    heard: dict[str, set[int]] = {}
+    for instance in city.history():
+        heard.setdefault(instance.entity, set()).add(instance.sequence)
+    assert all(numbers == set(range(1, max(numbers) + 1)) for numbers in heard.values())
+    assert sum(map(len, heard.values())) == accepted
+    seen = city.snapshot()
+    assert {e: i.sequence for e, i in seen.newest.items()} == {e: max(numbers) for e, numbers in heard.items()}
+    if history == "temporal":
+        assert seen.regressions == 0

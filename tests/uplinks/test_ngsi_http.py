@@ -17,7 +17,8 @@ from edgeagent.clock import SystemClock
 from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.ports import Row, Site, Surroundings
 from edgeagent.reading import Moment, TimeTrust
-from edgeagent.simulate.city import City, answer, cut, hang
+from edgeagent.simulate.city import City, CityTokens, answer, cut, hang
+from edgeagent.simulate.city_server import CityServer
 from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig, NgsiV2, NgsiV2Config
 from tests.fakes import surroundings, water
 from tests.uplinks.certificates import Authority
@@ -422,3 +423,111 @@ async def test_a_long_replay_reports_in_between(city, uplink, monkeypatch):
         deliveries += 1
     assert deliveries > 3
     assert [i.sequence for i in city.history()] == list(range(1, 21))
+
+
+async def test_oauth_gets_a_token_and_another_when_it_is_withdrawn(city, uplink, tmp_path):
+    city.tokens = CityTokens(("box", "s:cr%t"))
+    (tmp_path / "secret").write_text("s:cr%t\n")
+    oauth = {"auth": "oauth2", "token_url": f"{city.url}/oauth2/token", "client_id": "box", "token": "secret"}
+    link = uplink(**oauth)
+    assert (await link.deliver([row(1)])).accepted == {1}
+    assert (await link.deliver([row(2)])).accepted == {2}
+    assert city.tokens.issued == 1
+    city.tokens.withdraw()
+    assert (await link.deliver([row(3)])).accepted == {3}
+    assert city.tokens.issued == 2
+    link._clock.advance(3600 - 29)  # a token is not used until the last moment
+    assert (await link.deliver([row(4)])).accepted == {4}
+    assert city.tokens.issued == 3
+    assert (await fails(uplink(**oauth | {"client_id": "other"}))).code == "uplinks.token-refused"
+    city.script(answer(404))
+    assert (await fails(uplink(**oauth | {"token_url": f"{city.url}/nothing"}))).code == "uplinks.no-token"
+    assert (await fails(uplink(**oauth | {"token_url": "http://idm.invalid/"}))).facts["where"] == "idm.invalid"
+
+
+async def test_a_receiver_that_takes_no_token_is_asked_twice_not_for_ever(city, uplink, tmp_path):
+    city.tokens = CityTokens(("box", "s"))
+    city.tokens.good = lambda _: False
+    (tmp_path / "secret").write_text("s")
+    link = uplink(auth="oauth2", token_url=f"{city.url}/oauth2/token", client_id="box", token="secret")
+    assert (await fails(link)).code == "uplinks.credentials-refused"
+    assert (city.snapshot().requests, city.tokens.issued) == (2, 2)
+
+
+async def test_the_concise_form_says_the_same_in_less(city, uplink):
+    assert (await fails(uplink(form="concise"))).code == "uplinks.refuses-all"  # as a 1.3 broker answers
+    city.concise = True
+    link = uplink(form="concise")
+    small = (await link.deliver([row(1)])).bytes_sent
+    large = (await uplink().deliver([row(2, "other")])).bytes_sent
+    assert small < 0.9 * large
+    one, other = city.entities()
+    assert {**one["waterLevel"], "value": 0, "observedAt": ""} == {**other["waterLevel"], "value": 0, "observedAt": ""}
+    assert one["location"] == other["location"] and one["refDevice"]["type"] == "Relationship"
+
+
+async def test_older_values_go_to_quantumleap(city, uplink):
+    other = City()
+    other.start()
+    try:
+        link = uplink("ngsi-v2", history="quantumleap", quantumleap_url=other.url + "/v2", tenant="nagano")
+        assert (await link.deliver([row(i) for i in range(1, 7)])).accepted == set(range(1, 7))
+        assert [(i.way, i.sequence) for i in city.history()] == [("v2", 6)]
+        assert [(i.way, i.sequence) for i in other.history()] == [("quantumleap", i) for i in range(1, 6)]
+        other.script(answer(500))
+        delivery = await link.deliver([row(10, second=0), row(11, second=9)])
+        assert delivery.accepted == {11} and delivery.error.code == "uplinks.busy"
+        other.script(answer(200, body="<html>welcome to the hotspot</html>"))
+        assert (await fails(link, [row(10, second=0)])).code == "uplinks.not-a-broker"
+        assert (await link.deliver([row(10, second=0)])).accepted == {10}
+        assert city.snapshot().regressions == 0
+        await link.close()
+    finally:
+        other.stop()
+
+
+@pytest.mark.parametrize("how", [cut(stored=True), cut(stored=True, half=True), answer(504)])
+async def test_history_of_unknown_outcome_is_read_back_before_it_is_sent_again(city, uplink, how):
+    link = uplink(history="temporal")
+    await link.deliver([row(9)])
+    city.script(how)
+    assert isinstance(await fails(link, [row(1), row(2), row(3)]), UplinkUnavailable)
+    assert (await link.deliver([row(1), row(2), row(3), row(4)])).accepted == {1, 2, 3, 4}
+    assert sorted(i.sequence for i in city.history()) == [1, 2, 3, 4, 9]
+    assert city.snapshot().duplicates == 0
+
+
+async def test_history_is_read_back_after_a_restart(city, uplink):
+    await uplink(history="temporal").deliver([row(1), row(2), row(9)])
+    again = uplink(history="temporal")  # killed before the outbox was told
+    assert (await again.deliver([row(1), row(2), row(3), row(9)])).accepted == {1, 2, 3, 9}
+    assert [i.sequence for i in city.history() if i.way == "temporal"] == [1, 2, 3]
+
+
+async def test_a_history_that_cannot_be_asked_is_written_again(city, uplink, monkeypatch):
+    monkeypatch.setattr(CityServer, "tells_history", False)
+    link = uplink(history="temporal")
+    await link.deliver([row(9)])
+    city.script(cut(stored=True))
+    await fails(link, [row(1)])
+    assert (await link.deliver([row(1)])).accepted == {1}
+    assert city.snapshot().duplicates == 1
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_bytes_are_what_the_line_carried(tmp_path, uplink, tls):
+    authority = Authority(tmp_path)
+    city = City(tls=https(authority) if tls else None)
+    city.start()
+    try:
+        link = uplink(url=city.url, ca=authority.ca if tls else "")
+        first = (await link.deliver([row(1)])).bytes_sent
+        second = (await link.deliver([row(2)])).bytes_sent
+        both = (await link.deliver([row(3), row(4)])).bytes_sent
+        assert 1_000 < second < 3_000 and second * 1.9 < both < second * 2.1  # two moments, two requests
+        assert (first > second + 200) == tls  # the handshake
+        city.script(cut())
+        assert (await fails(link, [row(5)])).bytes_sent >= 1_000
+        assert link._meter.exact
+    finally:
+        city.stop()
