@@ -29,6 +29,8 @@ WORDS = {
     "nothing yet": {"ja": "まだ値なし", "en": "nothing yet"},
     "up": {"ja": "稼働", "en": "up"},
     "clock": {"ja": "時計", "en": "clock"},
+    "sent": {"ja": "通信量", "en": "sent"},
+    "reading": {"ja": "件", "en": "reading"},
     "in memory": {"ja": "メモリ上", "en": "in memory only"},
 }
 _SHOWN = 6  # quantities per source on the status page
@@ -82,6 +84,9 @@ def _uplink(one: UplinkStatus) -> list[str]:
         + (f" · {_w('oldest')} {span(one.oldest_s)}" if one.waiting else "")
         + (f" · {_w('dead')} {one.dead}" if one.dead else ""),
     ]
+    if one.sent_bytes:
+        each = f" · {one.bytes_per_reading:.0f} B/{_w('reading')}" if one.bytes_per_reading is not None else ""
+        lines.append(f"      {_w('sent')} {one.sent_bytes / 1e6:.2f} MB{each}")
     if one.last_problem:
         lines.append(f"      ! {_say(one.last_problem)}")
     return lines

@@ -177,6 +177,8 @@ def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, now_ms: int, l
         state=seen.state,
         acknowledged=stats.acknowledged if stats else 0,
         filtered=seen.filtered,
+        sent_bytes=seen.sent_bytes,
+        bytes_per_reading=round(seen.sent_bytes / seen.delivered_readings, 1) if seen.delivered_readings else None,
         waiting=stats.waiting if stats else 0,
         dead=stats.dead if stats else 0,
         oldest_s=stats.oldest_s if stats else 0.0,

@@ -115,6 +115,9 @@ class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         filtered: readings settled unsent since the start, because `sources` or `classes` leave them out.
+        sent_bytes: what left for this receiver since the start: bodies, headers, TLS and whatever was
+            repeated, as the kernel counts it; headers of TCP and IP are not in it.
+        bytes_per_reading: of these, per acknowledged reading; None before the first.
     """
 
     id: str
@@ -128,6 +131,8 @@ class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     problems: dict[str, int]
     last_problem: Problem | None
     filtered: int = 0
+    sent_bytes: int = 0
+    bytes_per_reading: float | None = None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

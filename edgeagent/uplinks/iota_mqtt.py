@@ -20,6 +20,7 @@ from edgeagent.ngsi import iota_json, iota_ul
 from edgeagent.ports import Delivery, Row, Surroundings, UplinkConfig
 from edgeagent.uplinks.lanes import replay
 from edgeagent.uplinks.marks import MarksFile
+from edgeagent.uplinks.meter import Meter
 from edgeagent.uplinks.mqtt_link import Message, MqttDoor, MqttLink
 from edgeagent.uplinks.thread import NamedThread
 from edgeagent.uplinks.tls import client_context, credential
@@ -104,6 +105,7 @@ class IotaJson:
         self._thread = NamedThread(f"uplink-{config.id}")
         self._file: MarksFile | None = None
         self._link: MqttLink | None = None
+        self._meter = Meter()
         port = config.port or (_TLS_PORT if config.tls else _PLAIN_PORT)
         self._where = f"{config.host}:{port}"
         self._door = MqttDoor(
@@ -127,10 +129,12 @@ class IotaJson:
             UplinkUnavailable: no row was acknowledged (UplinkRefused: and a person must act).
         """
         try:
-            return await self._deliver(rows, behind)
+            done = await self._deliver(rows, behind)
         except UplinkUnavailable as error:
             error.facts.setdefault("uplink", self._config.id)
+            error.bytes_sent = self._meter.fresh()
             raise
+        return msgspec.structs.replace(done, bytes_sent=self._meter.fresh())
 
     async def close(self) -> None:
         """Disconnect."""
@@ -173,7 +177,7 @@ class IotaJson:
         if self._link is None or self._link.error is not None:
             self._link = None
             door, context = await self._thread.run(self._secrets)
-            self._link = await MqttLink.open(door, context, self._thread)
+            self._link = await MqttLink.open(door, context, self._thread, self._meter)
         return self._link
 
     def _secrets(self) -> tuple[MqttDoor, ssl.SSLContext | None]:

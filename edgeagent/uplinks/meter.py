@@ -30,19 +30,20 @@ class Meter:
         self._open: dict[socket.socket, int] = {}
         self._told = 0
 
-    def opened(self, sock: socket.socket) -> None:
-        """A connection stands."""
+    def opened(self, sock: object) -> None:
+        """A connection stands.  Libraries call their sockets by types of their own; they are sockets."""
+        assert isinstance(sock, socket.socket)
         self._open[sock] = _HANDSHAKE if isinstance(sock, ssl.SSLSocket) else 0
 
-    def handed(self, sock: socket.socket, count: int) -> None:
+    def handed(self, sock: object, count: int) -> None:
         """So many bytes were given to the connection."""
-        if sock in self._open:
+        if isinstance(sock, socket.socket) and sock in self._open:
             tls = _RECORD * -(-count // _RECORD_MOST) if isinstance(sock, ssl.SSLSocket) else 0
             self._open[sock] += count + tls
 
-    def closing(self, sock: socket.socket) -> None:
+    def closing(self, sock: object) -> None:
         """The connection is about to end."""
-        if sock in self._open:
+        if isinstance(sock, socket.socket) and sock in self._open:
             self._closed += self._of(sock)
             del self._open[sock]
 

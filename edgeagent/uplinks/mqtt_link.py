@@ -23,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgeagent.errors import UplinkRefused, UplinkUnavailable
+from edgeagent.uplinks.meter import Meter
 from edgeagent.uplinks.thread import NamedThread
 from edgeagent.uplinks.trouble import certificate_alert, unreachable
 
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 # Reason codes of MQTT 5 (OASIS standard, 2.4)
 _SUCCESS = 0x00
+_HEADER = 10  # bytes of a PUBLISH beside topic and payload, about; only where the kernel does not count
 _TAKEN_OVER = 0x8E
 _VERSION = frozenset({0x01, 0x84})
 _CREDENTIALS = frozenset({0x86, 0x87, 0x8C})
@@ -81,8 +83,9 @@ class MqttLink:
         largest: bytes of a packet that the broker takes.
     """
 
-    def __init__(self, door: MqttDoor, context: ssl.SSLContext | None) -> None:
+    def __init__(self, door: MqttDoor, context: ssl.SSLContext | None, meter: Meter) -> None:
         self._door = door
+        self._meter = meter
         self._window = door.window
         self._flying: dict[int, int] = {}
         self._answers: list[int | None] = []
@@ -113,18 +116,19 @@ class MqttLink:
         self._client = client
 
     @classmethod
-    async def open(cls, door: MqttDoor, context: ssl.SSLContext | None, thread: NamedThread) -> MqttLink:
+    async def open(cls, door: MqttDoor, context: ssl.SSLContext | None, thread: NamedThread, meter: Meter) -> MqttLink:
         """Connect and wait until the broker agrees.
 
         Args:
             door: where and as whom.
             context: for TLS; None for plain TCP.
             thread: does the blocking part (name lookup, TCP, TLS).
+            meter: counts what goes out.
 
         Raises:
             UplinkUnavailable: no agreement within `timeout_s` (UplinkRefused: and a person must act).
         """
-        link = cls(door, context)
+        link = cls(door, context, meter)
         try:
             await thread.run(lambda: link._client.connect(door.host, door.port, door.keepalive_s, clean_start=True))
             await link._agree()
@@ -152,6 +156,8 @@ class MqttLink:
                     self._lose("uplinks.cut")
                     break
                 self._flying[info.mid] = sent
+                if self._sock is not None:
+                    self._meter.handed(self._sock, len(messages[sent].payload) + len(messages[sent].topic) + _HEADER)
                 sent += 1
             self._write()
             if self.error is not None or not self._flying:
@@ -178,6 +184,7 @@ class MqttLink:
         self._sock = self._client.socket()
         if self._sock is None:
             raise ConnectionResetError
+        self._meter.opened(self._sock)
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_want_write
         self._client.on_socket_unregister_write = self._on_written
@@ -279,6 +286,7 @@ class MqttLink:
         self._hint = self._hint or certificate_alert(text)
 
     def _on_socket_close(self, _client: Client, _data: object, sock: SocketLike) -> None:
+        self._meter.closing(sock)
         self._loop.remove_reader(sock.fileno())
         self._loop.remove_writer(sock.fileno())
 

@@ -21,7 +21,8 @@ def source(last, *, state="running", problem=None):
 
 def page(one):
     uplink = UplinkStatus(
-        id="city", driver="ngsi-ld", state="ok", acknowledged=5, waiting=0, dead=0, oldest_s=0, last_ok_s=1, problems={}, last_problem=None
+        id="city", driver="ngsi-ld", state="ok", acknowledged=5, waiting=0, dead=0, oldest_s=0, last_ok_s=1, problems={}, last_problem=None,
+        sent_bytes=6_000_000, bytes_per_reading=1200.0,
     )  # fmt: skip
     return show.status(
         msgspec.json.encode(
@@ -45,6 +46,7 @@ def page(one):
 )
 def test_mark(one, mark, monkeypatch):
     monkeypatch.setenv("EDGEAGENT_LANG", "en")
+    assert "sent 6.00 MB · 1200 B/reading" in page(one)
     assert f"  {mark} miyagawa 宮川橋" in page(one)
 
 

@@ -152,6 +152,7 @@ async def test_after_hours_of_outage_alarms_then_live_values_then_the_rest_paced
             assert max(late) < 5
             stats = await outbox.stats()
             assert stats.waiting > 100, "paced: the backlog is still draining"
+            assert 500 < health.sent_bytes / health.delivered_readings < 3000
             sent, seconds = health.sent_bytes, CLOCK.mono() - mended
             assert sent < 20_000 * (seconds + 10) + 300_000
         arrived = [(i.type, i.way) for i in city.history()]

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from paho.mqtt.enums import MQTTErrorCode
 
@@ -13,6 +14,7 @@ from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.ports import Row
 from edgeagent.reading import Moment, TimeTrust
 from edgeagent.uplinks.iota_mqtt import IotaConfig, IotaJson, IotaUl
+from edgeagent.uplinks.meter import Meter
 from edgeagent.uplinks.mqtt_link import MqttDoor, MqttLink
 from edgeagent.uplinks.thread import NamedThread
 from tests.fakes import surroundings, water
@@ -102,6 +104,22 @@ async def test_ultralight_says_the_same(tmp_path, opened, uplink):
     assert agent.sequences(DEVICE) == ["1", "2"]
     assert agent.measures[0][1]["waterLevel"] == "0.01"
     assert agent.measures[0][1]["TimeInstant"] == "2026-11-18T11:06:41.000Z"
+
+
+async def test_bytes_are_what_the_line_carried(tmp_path, opened, uplink):
+    broker = opened(Mosquitto(tmp_path)).start()
+    opened(Agent(broker.port))
+    link = uplink(broker.port)
+    first = (await link.deliver([row(1)])).bytes_sent
+    one = (await link.deliver([row(2)])).bytes_sent
+    ten = (await link.deliver([row(i) for i in range(3, 13)])).bytes_sent
+    assert 150 < one < 400 and one < first < one + 300  # CONNECT, once
+    assert one * 5 < ten < one * 10
+    broker.freeze()
+    link._config = msgspec.structs.replace(link._config, timeout_s=0.5)
+    link._link._door = msgspec.structs.replace(link._link._door, timeout_s=0.5)
+    assert (await fails(link, [row(20)])).bytes_sent >= one
+    assert link._meter.exact
 
 
 async def test_small_messages_where_the_limit_is_small(tmp_path, opened, uplink):
@@ -285,7 +303,7 @@ async def test_no_more_in_flight_than_the_broker_takes(uplink):
 async def test_a_dead_link_is_noticed_without_anything_to_send(tmp_path, opened):
     broker = opened(Mosquitto(tmp_path)).start()
     door = MqttDoor(host="127.0.0.1", port=broker.port, client_id="x", keepalive_s=1, timeout_s=5)
-    link = await MqttLink.open(door, None, NamedThread("test"))
+    link = await MqttLink.open(door, None, NamedThread("test"), Meter())
     broker.freeze()
     async with asyncio.timeout(10):
         while link.error is None:
