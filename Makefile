@@ -16,9 +16,10 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev tools check
 	$(VENV)/bin/python -m pytest
 
-# The fast part of `make test`, for the edit loop: no programs, no clips, under a minute.
+# The fast part of `make test`, for the edit loop: the pure rooms and the outbox, no device to wait for.
+UNIT := tests/wire tests/vision tests/rules tests/ngsi tests/outbox tests/contracts tests/test_*.py
 unit: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q -m "not slow"
+	$(VENV)/bin/python -m pytest -q -m "not slow and not shared and not tool" $(UNIT)
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
