@@ -92,6 +92,7 @@ class Kind(enum.StrEnum):
     TAG = "tag"
     GATEWAY = "gateway"
     ALERT = "alert"
+    GAP = "gap"
 
 
 class Moment(msgspec.Struct, frozen=True, array_like=True):

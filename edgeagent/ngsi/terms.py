@@ -23,6 +23,7 @@ TYPES = {
     Kind.TAG: "Device",
     Kind.GATEWAY: "Device",
     Kind.ALERT: "Alert",
+    Kind.GAP: "ReadingGap",  # an own type: readings that are not coming
 }
 
 # The quantity whose quality speaks for the entity: the first of these that the reading has.
@@ -34,6 +35,7 @@ PRINCIPAL = {
     Kind.TAG: ("state",),
     Kind.GATEWAY: ("uptime",),
     Kind.ALERT: ("active",),
+    Kind.GAP: ("readings",),
 }
 
 _DIRECTIONS = ("forward", "backward")
@@ -84,6 +86,7 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "level": "waterLevel",
         "rate": "rateOfRise",
     },
+    Kind.GAP: {"readings": "readingsMissing"},
 }
 
 # Provenance worth sending.  Sent every time, else the last text would stay beside a newer value.
@@ -100,6 +103,7 @@ FACTS: dict[Kind, dict[str, str]] = {
         "python": "runtimeVersion",
     },
     Kind.ALERT: {},
+    Kind.GAP: {"reason": "gapReason", "class": "deliveryClass", "ranges": "missingRanges"},
 }
 
 # What a fact's attribute says when the reading has no such fact.

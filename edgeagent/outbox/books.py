@@ -6,7 +6,7 @@ and the deletions that belong to it: one transaction, or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from edgeagent.outbox import schema
 from edgeagent.outbox.file import File
@@ -57,14 +57,18 @@ class Books:
             {"row": row, "uplink": uplink, "wall_ms": wall_ms, "reason": reason} for row, reason in reasons.items()
         ]
 
-    def write(self) -> None:
+    def write(self, also: Callable[[], None] = lambda: None) -> None:
         """Bring the file up to the ledger.
+
+        Args:
+            also: what else belongs into the same transaction.
 
         Raises:
             sqlite3.Error: nothing was written; everything stays dirty.
         """
         db = self._file.db
         with self._file.reserve(), self._file.transaction():
+            also()
             if self._dead:
                 db.executemany(schema.ADD_DEAD, self._dead)
                 surplus = self._letters + len(self._dead) - self._most_letters
@@ -74,6 +78,8 @@ class Books:
             self._write_accounts()
             if self.ledger.lost != self._lost_written:
                 db.execute(schema.SET_NUMBER, ("lost", self.ledger.lost))
+            if self.ledger.thinned != self._thinned_written:
+                db.execute(schema.SET_NUMBER, ("thinned", self.ledger.thinned))
         self._letters = min(self._letters + len(self._dead), self._most_letters)
         self._clear()
 
@@ -94,6 +100,7 @@ class Books:
     def _clear(self) -> None:
         self._gone, self._dead = [], []
         self._lost_written = self.ledger.lost
+        self._thinned_written = self.ledger.thinned
         for _, account in self._accounts():
             account.dirty = False
             if account.settled.journal:
@@ -102,7 +109,9 @@ class Books:
     def _open(self, uplinks: tuple[str, ...]) -> None:
         db, ledger = self._file.db, self.ledger
         found = self._read_accounts()
-        ledger.lost = self._lost_written = dict(db.execute("SELECT name, value FROM numbers"))["lost"]
+        numbers = dict(db.execute("SELECT name, value FROM numbers"))
+        ledger.lost = self._lost_written = numbers["lost"]
+        ledger.thinned = self._thinned_written = numbers["thinned"]
         ledger.store = found.pop(STORE)
         # Every id ever given is of a row that is still here, or is settled by someone: none is given twice.
         newest = db.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0]

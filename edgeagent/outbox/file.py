@@ -139,6 +139,11 @@ class File:
         pages, free = (self.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
         return int(pages - free) * _PAGE
 
+    def fullness(self) -> float:
+        """Share of the room that is used: the quota, or less where the disk has less."""
+        most = max(min(self._max_bytes, self._room()) // _PAGE - _RESERVE_PAGES, 16)
+        return self.used_bytes() / _PAGE / most
+
     def trouble(self, error: sqlite3.Error) -> OutboxUnavailable:
         """Our error for one of SQLite's, telling a used-up quota from a full disk."""
         quota = None

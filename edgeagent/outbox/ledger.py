@@ -179,6 +179,7 @@ class Ledger:
         order: which rows overtake others.
         buried: rows refused by some uplink and still owed to another.
         lost: rows that went without an acknowledgement.
+        thinned: rows that made room for others, and are named in a gap.
     """
 
     def __init__(self, uplinks: Iterable[str] = (), *, last: int = 0) -> None:
@@ -188,6 +189,7 @@ class Ledger:
         self.order = Order(self.accounts)
         self.buried: set[int] = set()
         self.lost = 0
+        self.thinned = 0
 
     @property
     def waiting(self) -> int:
@@ -278,15 +280,27 @@ class Ledger:
         Returns:
             Runs of rows that are gone by this.
         """
-        for name, account in self.accounts.items():
-            account.settle(first, last)
-            self.order.take(name, first, last)
-        self.order.gone(first, last)
-        gone = self.store.settle(first, last)
+        gone = self._drop(first, last)
         self.lost += _size(gone)
-        for begin, end in gone:
-            self.buried.difference_update(range(begin, end + 1))
         return gone
+
+    def thin(self, first: int, last: int) -> list[Run]:
+        """Note rows that make room for others.
+
+        Returns:
+            Runs of rows that are gone by this, to be deleted.
+        """
+        gone = self._drop(first, last)
+        self.thinned += _size(gone)
+        return gone
+
+    def on_lease(self, row: int) -> bool:
+        """Whether somebody may be sending this row now."""
+        return any(row in one.taken and row not in one.settled for one in self.accounts.values())
+
+    def untouched(self, row: int) -> bool:
+        """Whether nobody has settled this row."""
+        return not any(row in one.settled for one in self.accounts.values())
 
     def reconcile(self) -> list[Run]:
         """Forget what the configured uplinks have all settled, after the config has changed.
@@ -295,6 +309,16 @@ class Ledger:
             Runs of rows that are now gone, to be deleted.
         """
         return self._forget([(1, self.last)]) if self.accounts else []
+
+    def _drop(self, first: int, last: int) -> list[Run]:
+        for name, account in self.accounts.items():
+            account.settle(first, last)
+            self.order.take(name, first, last)
+        gone = self.store.settle(first, last)
+        for begin, end in gone:
+            self.order.gone(begin, end)
+            self.buried.difference_update(range(begin, end + 1))
+        return gone
 
     def _settle(self, uplink: str, ids: Iterable[int]) -> list[Run]:
         fresh = [run for first, last in runs_of(ids) for run in self.accounts[uplink].settle(first, last)]

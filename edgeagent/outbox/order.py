@@ -12,7 +12,7 @@ were delivered whole the backfill gets its turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from edgeagent.ports import Lane
 
@@ -68,6 +68,11 @@ class Order:
             opened.live.add(row)
             if alarm:
                 opened.alarms.add(row)
+
+    @property
+    def newest(self) -> Collection[int]:
+        """Ids of the rows that are the newest of their stream."""
+        return self._stream.keys()
 
     def take(self, uplink: str, first: int, last: int) -> None:
         """Rows this uplink has on lease, or needs no more."""

@@ -11,12 +11,14 @@ __all__ = [
     "ADD_DEAD",
     "ADD_ROW",
     "ALARMS",
+    "CHANGE_ROW",
     "COUNT_DEAD",
     "DELETE_ROWS",
     "DROP_ACCOUNT",
     "DROP_RUN",
     "DROP_RUNS",
     "NEXT",
+    "OLD",
     "ONE",
     "PRUNE_BOOTS",
     "PRUNE_DEAD",
@@ -62,11 +64,13 @@ STEPS = (
 SHAPE = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
 
 ADD_ROW = "INSERT INTO rows (id, cls, record) VALUES (?, ?, ?)"
+CHANGE_ROW = "UPDATE rows SET record = ? WHERE id = ?"
 DELETE_ROWS = "DELETE FROM rows WHERE id BETWEEN ? AND ?"
 # The cast: a flipped bit in a row header can turn the blob into text or a number.
 _RECORD = "CAST(coalesce(record, '') AS BLOB)"
 ALARMS = "SELECT id FROM rows INDEXED BY alarms WHERE cls = 0"
 NEXT = f"SELECT id, {_RECORD} FROM rows WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"  # noqa: S608  a constant
+OLD = f"SELECT id, cls, {_RECORD} FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608  a constant
 ONE = f"SELECT {_RECORD} FROM rows WHERE id = ?"  # noqa: S608  a constant
 
 SET_STREAM = (

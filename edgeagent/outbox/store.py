@@ -7,17 +7,17 @@ next call works on a fresh one.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
-from edgeagent.outbox import mark, schema, trouble
+from edgeagent.outbox import mark, retention, schema, trouble
 from edgeagent.outbox.books import Books
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
@@ -30,6 +30,19 @@ __all__ = ["Store"]
 _log = logging.getLogger(__name__)
 _CLASS = {ReadingClass.ALARM: 0, ReadingClass.LIVE: 1, ReadingClass.ROUTINE: 2}
 _MOST_NOTICES = 100
+_HIGH, _LOW = 0.97, 0.95  # thinning begins and ends at these shares of the room
+_STEP = 5000  # rows looked at in one step of thinning
+_STEPS = 10  # steps before one put: its caller waits for them
+_FEW = 50  # a stage waits until so many ids are new to it
+
+
+class _New(msgspec.Struct):
+    """Readings on their way into the file; streams: number and row id of the newest, by name."""
+
+    readings: list[Reading]
+    rows: list[tuple[int, int, bytes]]
+    streams: dict[str, tuple[int, int]]
+    boots: dict[str, int]
 
 
 class Store:
@@ -90,11 +103,12 @@ class Store:
                 db.executemany(schema.SET_NUMBER, numbers.items())
                 Books.begin(self._file, first_id)
         db.execute(schema.PRUNE_BOOTS)
-        self._base, self._thinned = numbers["base"], numbers["thinned"]
+        self._base = numbers["base"]
         self._streams: dict[str, int] = dict(db.execute("SELECT name, last FROM streams"))
         self._accepted = sum(self._streams.values()) - self._base * len(self._streams)
         self._offsets: dict[str, int] = dict(db.execute("SELECT boot_id, offset_ms FROM boots"))
         self._books = Books(self._file, self._uplinks, dead_letters=self._dead_letters)
+        self._reached = [0] * len(retention.STAGES)
 
     @property
     def _ledger(self) -> Ledger:
@@ -110,38 +124,58 @@ class Store:
         """
         with self._door():
             self._file.check_present()
-            streams: dict[str, tuple[int, int]] = {}
-            boots: dict[str, int] = {}
-            numbered, rows = [], []
-            row = self._ledger.last
-            for reading in readings:
-                stream = reading.stream
-                before = streams.get(stream)
-                number = (before[0] if before else self._streams.get(stream, self._base)) + 1
-                stamped = msgspec.structs.replace(reading, sequence=number)
-                row += 1
-                streams[stream] = (number, row)
-                rows.append((row, _CLASS[reading.cls], pack(stamped)))
-                numbered.append(stamped)
-                self._learn(reading.at, boots)
-            highest = max((number for number, _ in streams.values()), default=0)
-            if highest > self._mark:
-                mark.write(self._file.path, highest + mark.STEP)
-                self._mark = highest + mark.STEP
-            db = self._file.db
-            with self._file.transaction():
-                db.executemany(schema.ADD_ROW, rows)
-                db.executemany(schema.SET_STREAM, [(name, *ends) for name, ends in streams.items()])
-                if boots:
-                    db.executemany(schema.ADD_BOOT, boots.items())
-            self._streams.update((name, number) for name, (number, _) in streams.items())
-            self._offsets.update(boots)
-            self._accepted += len(rows)
-            for stored in numbered:
-                self._ledger.add(stored.stream, alarm=stored.cls is ReadingClass.ALARM)
-            if self._books.dirty:  # acknowledgements that a full disk kept from being written
-                self._write_if_possible()  # the readings are stored, whatever becomes of this
-            return numbered
+            if self._file.fullness() > _HIGH:
+                self._make_room()
+            try:
+                return self._add(readings)
+            except sqlite3.OperationalError as error:
+                if not trouble.is_full(error) or not self._make_room(all_of_it=True):
+                    raise
+                return self._add(readings)
+
+    def _add(self, readings: Sequence[Reading]) -> list[Reading]:
+        new = self._stamp(readings)
+        with self._file.transaction():
+            self._insert(new)
+        self._note(new)
+        if self._books.dirty:  # acknowledgements that a full disk kept from being written
+            self._write_if_possible()  # the readings are stored, whatever becomes of this
+        return new.readings
+
+    def _stamp(self, readings: Sequence[Reading]) -> _New:
+        """Give readings their numbers and row ids; nothing is stored yet."""
+        new = _New([], [], {}, {})
+        row = self._ledger.last
+        for reading in readings:
+            stream = reading.stream
+            before = new.streams.get(stream)
+            number = (before[0] if before else self._streams.get(stream, self._base)) + 1
+            stamped = msgspec.structs.replace(reading, sequence=number)
+            row += 1
+            new.streams[stream] = (number, row)
+            new.rows.append((row, _CLASS[reading.cls], pack(stamped)))
+            new.readings.append(stamped)
+            self._learn(reading.at, new.boots)
+        highest = max((number for number, _ in new.streams.values()), default=0)
+        if highest > self._mark:
+            mark.write(self._file.path, highest + mark.STEP)
+            self._mark = highest + mark.STEP
+        return new
+
+    def _insert(self, new: _New) -> None:
+        db = self._file.db
+        db.executemany(schema.ADD_ROW, new.rows)
+        db.executemany(schema.SET_STREAM, [(name, *ends) for name, ends in new.streams.items()])
+        if new.boots:
+            db.executemany(schema.ADD_BOOT, new.boots.items())
+
+    def _note(self, new: _New) -> None:
+        """What was stored is true in RAM too."""
+        self._streams.update((name, number) for name, (number, _) in new.streams.items())
+        self._offsets.update(new.boots)
+        self._accepted += len(new.rows)
+        for stored in new.readings:
+            self._ledger.add(stored.stream, alarm=stored.cls is ReadingClass.ALARM)
 
     def lease(self, uplink: str, limit: int, *, backfill: bool, together: bool = False) -> Batch:
         """Up to `limit` rows this uplink may have now; none if there are none."""
@@ -192,7 +226,7 @@ class Store:
                 accepted=self._accepted,
                 acknowledged=ledger.store.acknowledged,
                 waiting=ledger.waiting,
-                thinned=self._thinned,
+                thinned=ledger.thinned,
                 lost=ledger.lost,
                 oldest_s=self._oldest_s(ledger.store, now),
                 bytes=self._file.used_bytes(),
@@ -266,7 +300,7 @@ class Store:
 
     def _lose_missing(self, first: int, last: int, here: list[int]) -> None:
         """Ids have no holes, so a row that should be in first..last and is not was lost by the disk."""
-        if any(not last_one < row <= last for last_one, row in pairwise((first - 1, *here))):
+        if any(not last_one < row <= last for last_one, row in itertools.pairwise((first - 1, *here))):
             raise trouble.NotOurs("rows out of order")
         present = runs_of(here)
         ends = [first - 1, *(end for _, end in present)]
@@ -304,6 +338,68 @@ class Store:
         """A full or read-only disk leaves the books dirty until a later write; damage is raised."""
         with contextlib.suppress(sqlite3.OperationalError):
             self._books.write()
+
+    # -- making room -------------------------------------------------------------------------
+
+    def _make_room(self, *, all_of_it: bool = False) -> bool:
+        """Thin until there is room again, but not for longer than a put may wait.
+
+        Args:
+            all_of_it: go on as long as there is something to thin: without it the put fails.
+
+        Returns:
+            Whether anything went.
+        """
+        before = self._ledger.thinned
+        for step in itertools.count():
+            if step >= _STEPS and not all_of_it:
+                break
+            if self._file.fullness() <= (_LOW / 2 if all_of_it else _LOW) or not self._thin():
+                break
+        return self._ledger.thinned > before
+
+    def _thin(self) -> bool:
+        """One step; False when there is nothing left that may go."""
+        ledger = self._ledger
+        boundary = ledger.last - max(_FEW, ledger.waiting // 10)
+        floor = ledger.store.settled.floor
+        begins = [max(reached, floor) for reached in self._reached]
+        index = next((at for at, begin in enumerate(begins) if begin + _FEW <= boundary), None)
+        if index is None:
+            return False
+        begin, stage = begins[index], retention.STAGES[index]
+        found = self._file.db.execute(schema.OLD, (begin, boundary, _STEP)).fetchall()
+        self._reached[index] = found[-1][0] if len(found) == _STEP else boundary
+        classes = {_CLASS[cls] for cls in stage.classes} | ({_CLASS[ReadingClass.ROUTINE]} if stage.gaps else set())
+        rows = []
+        for row, cls, record in found:
+            if cls in classes and not ledger.on_lease(row):
+                with contextlib.suppress(RecordUnknown, RecordDamaged):  # met and counted when it is leased
+                    rows.append(Row(row, unpack(record)))
+        cut = retention.cut(rows, stage, ledger.order.newest, ledger.untouched)
+        return not cut.gone or self._replace(cut)
+
+    def _replace(self, cut: retention.Cut) -> bool:
+        """Delete, change and add in one transaction, so that every loss is named or did not happen."""
+        if self._books.dirty:
+            self._books.write()
+        new = self._stamp(cut.gaps)
+
+        def write() -> None:
+            self._file.db.executemany(schema.CHANGE_ROW, [(pack(row.reading), row.id) for row in cut.changed])
+            self._insert(new)
+
+        for run in runs_of(cut.gone):
+            self._books.forget(self._ledger.thin(*run))
+        try:
+            self._books.write(write)
+        except sqlite3.OperationalError as error:  # the ledger is ahead of the file: read it anew
+            _log.warning("%s: nothing was thinned: %s", self._file.path, error)
+            self._file.drop()
+            self._start(first_id=self._ledger.last)
+            return False
+        self._note(new)
+        return True
 
     # -- trouble -----------------------------------------------------------------------------
 

@@ -119,6 +119,14 @@ SOS = made(
     {"active": True, "sub_category": "sos", "severity": "critical", "level_name": ""},
     entity="tags:9f3c01aa55ee0011",
 )
+GAP = made(
+    "miyagawa",
+    Kind.GAP,
+    {"readings": 350},
+    facts={"reason": "thinned", "class": "live", "ranges": "water:miyagawa 120-480 350"},
+    span_ms=3_600_000,
+    cls=ReadingClass.ROUTINE,
+)
 
 ALL = {
     "water": WATER,
@@ -132,4 +140,5 @@ ALL = {
     "flood": FLOOD,
     "blind-alert": BLIND_ALERT,
     "sos": SOS,
+    "gap": GAP,
 }

@@ -49,7 +49,9 @@ class Models:
         return [f"{list(e.path)}: {e.message[:200]}" for e in validator.iter_errors(entity)]
 
     def properties(self, type_):
-        """Every attribute name the model knows."""
+        """Every attribute name the model knows; none for a type of our own."""
+        if type_ not in MODELS:
+            return set()
         return set(self._properties(self.schema(type_)))
 
     def context(self, domain):

@@ -187,8 +187,9 @@ async def test_dead_letters_are_kept_with_their_reason_up_to_a_limit(outboxes, f
 # -- full, gone, broken ------------------------------------------------------------------------
 
 
-async def fill(outbox) -> int:
-    """Put until the quota says no; how many readings went in."""
+async def fill(outbox, monkeypatch) -> int:
+    """Put until the quota says no, which it does when nothing may be thinned; how many readings went in."""
+    monkeypatch.setattr("edgeagent.outbox.store.Store._thin", lambda _: False)
     count = 0
     with pytest.raises(OutboxUnavailable) as told:  # noqa: PT012  which call it is, is not foretold
         while True:
@@ -198,9 +199,9 @@ async def fill(outbox) -> int:
     return count
 
 
-async def test_a_full_store_refuses_and_can_still_be_emptied(outboxes, file):
+async def test_a_full_store_refuses_and_can_still_be_emptied(outboxes, file, monkeypatch):
     outbox = outboxes("a", "b", max_bytes=4 << 20)
-    count = await fill(outbox)
+    count = await fill(outbox, monkeypatch)
     stats = await outbox.stats()
     assert stats.accepted == stats.waiting == count
     assert stats.bytes <= 4 << 20
@@ -215,9 +216,9 @@ async def test_a_full_store_refuses_and_can_still_be_emptied(outboxes, file):
     assert file.stat().st_size <= 4 << 20
 
 
-async def test_numbers_are_not_used_up_by_a_put_that_failed(outboxes):
+async def test_numbers_are_not_used_up_by_a_put_that_failed(outboxes, monkeypatch):
     outbox = outboxes("a", max_bytes=4 << 20)
-    count = await fill(outbox)
+    count = await fill(outbox, monkeypatch)
     await drain(outbox, "a")
     assert (await outbox.put([water(1.0)]))[0].sequence == count + 1
 
