@@ -1,9 +1,9 @@
-"""How fast a backlog may leave: a bucket of bytes, and batches that take about a second.  Pure.
+"""How fast a backlog may leave: a bucket of bytes, and batches that take a second or two.  Pure.
 
 A backlog of days must not eat the line that live values need, nor the SIM's month in an hour.
 The bucket is charged with what was really sent, after it was sent, so it may run into debt; while
 it is in debt only alarms and live values leave.  A batch is never longer than the line can carry
-in about a second, because a live value that comes meanwhile has to wait for its end.
+in a second or two, because a live value that comes meanwhile has to wait for its end.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 __all__ = ["Pace"]
 
 SAVED_S = 10.0  # a line that was idle may make up for so many seconds at once
-QUICK_S, SLOW_S = 0.5, 1.0
-FEW, MANY = 50, 500
+QUICK_S, SLOW_S = 0.7, 2.0
+LEAST, FEW, MANY = 20, 50, 500
 
 
 class Pace:
@@ -45,9 +45,9 @@ class Pace:
         self._saved -= sent
 
     def took(self, rows: int, seconds: float) -> None:
-        """Learn from a batch that went through."""
-        if seconds > SLOW_S:
-            self.rows = max(self.rows // 2, 1)
+        """Learn from a batch that went through; a small one that was slow says nothing about large ones."""
+        if seconds > SLOW_S and rows * 2 > self.rows:
+            self.rows = max(self.rows // 2, LEAST)
         elif seconds < QUICK_S and rows >= self.rows:
             self.rows = min(self.rows * 2, MANY)
 

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from edgeagent.clock import SystemClock
 from edgeagent.daemon.courier import Courier
 from edgeagent.daemon.health import UplinkHealth
+from edgeagent.daemon.pace import Pace
+from edgeagent.errors import UplinkUnavailable
 from edgeagent.outbox.memory import MemoryOutbox
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
-from edgeagent.ports import Delivery, Site, Surroundings, UplinkConfig
+from edgeagent.ports import Batch, Delivery, Site, Surroundings, UplinkConfig
 from edgeagent.reading import Kind, Moment, ReadingClass
 from edgeagent.simulate.city import City, answer, cut
 from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig
@@ -62,6 +64,49 @@ async def carry(outbox, uplinks):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_the_backlog_is_charged_and_waits_for_its_turn():
+    pace = Pace(1000)
+    assert pace.wait_s(100.0) == 0.0
+    pace.spent(10_000 + 2_500)  # ten seconds were saved
+    assert pace.wait_s(100.0) == 2.5 and pace.wait_s(101.0) == 1.5 and pace.wait_s(102.6) == 0.0
+    assert pace.wait_s(1000.0) == 0.0
+    pace.spent(10_000 + 1_000)
+    assert pace.wait_s(1000.0) == 1.0, "no more is saved than ten seconds' worth"
+    free = Pace(0)
+    free.spent(1 << 40)
+    assert free.wait_s(0.0) == 0.0
+
+
+def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_slow():
+    pace = Pace(0)
+    sizes = [pace.rows]
+    for rows, seconds in [(50, 0.1), (100, 0.1), (200, 0.1), (400, 0.1), (500, 3.0), (3, 9.0), (250, 3.0), (20, 0.1)]:
+        pace.took(rows, seconds)
+        sizes.append(pace.rows)
+    assert sizes == [50, 100, 200, 400, 500, 250, 250, 125, 125]
+    pace.failed()
+    assert pace.rows == 50
+    for _ in range(9):
+        pace.took(pace.rows, 60.0)
+    assert pace.rows == 20
+
+
+@pytest.mark.parametrize("lane", ["live", "backfill"])
+async def test_what_a_receiver_asks_for_is_waited_and_a_backlog_it_does_not_take_delays_no_live_value(lane):
+    class Asking(Receiver):
+        async def deliver(self, rows, *, behind=False):
+            raise UplinkUnavailable("uplinks.busy", retry_after_s=30.0, uplink="x", where="x", why="x")
+
+    made = Courier(
+        Asking, UplinkConfig(id="u", driver="x"), outbox=MemoryOutbox(CLOCK, ["u"]), health=UplinkHealth("u", "x"),
+        clock=CLOCK, luck=lambda: 0.5,
+    )  # fmt: skip
+    began = CLOCK.mono()
+    pause = await made._deliver(Asking(), Batch("u", (), lane))
+    assert (30.0 < pause < 31.0) == (lane == "live")
+    assert (made._backfill_from_s > began + 30.0) == (lane == "backfill")
 
 
 async def test_each_city_gets_the_sources_and_classes_it_is_to_get():

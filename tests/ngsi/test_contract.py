@@ -108,6 +108,18 @@ def test_the_contract_is_not_so_loose_that_anything_fits():
             check(named("Groups"), text, ASYNCAPI)
 
 
+def test_the_answer_it_shows_is_one_we_understand():
+    answer = OPENAPI["paths"]["/ngsi-ld/v1/temporal/entities/{entityId}"]["get"]["responses"]["200"]
+    shown = answer["content"]["application/json"]
+    check(shown["schema"], shown["example"])
+    assert ld.held(200, json.dumps(shown["example"]).encode()) == {7}
+    one = shown["example"] | {
+        "sequenceNumber": shown["example"]["sequenceNumber"][0]
+    }  # some brokers unwrap a single one
+    assert ld.held(200, json.dumps(one).encode()) == {7}
+    assert ld.held(404, json.dumps(one).encode()) == ld.held(200, b"<html>") == ld.held(200, b"[]") == frozenset()
+
+
 def test_it_names_every_type_there_is():
     assert set(terms.TYPES.values()) == set(OPENAPI["components"]["schemas"]["EntityType"]["enum"])
 
