@@ -20,6 +20,7 @@ RULES = {
     "plausible": "edgeagent.rules.plausible:Plausible",
     "alarm": "edgeagent.rules.alarm:Alarm",  # before window: a flood is not told by the ten-minute median
     "window": "edgeagent.rules.window:Window",
+    "deadband": "edgeagent.rules.deadband:Deadband",
     "presence": "edgeagent.rules.presence:Presence",
 }
 _GROUP = "edgeagent.rules"

@@ -161,7 +161,7 @@ class ModbusGauges:
     """The gauges of one bus."""
 
     Config = ModbusGaugeConfig
-    rules = ("calibrate", "plausible", "alarm", "window")
+    rules = ("calibrate", "plausible", "alarm", "window", "deadband")
 
     @staticmethod
     def group(config: ModbusGaugeConfig) -> Hashable:

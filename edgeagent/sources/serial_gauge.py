@@ -117,7 +117,7 @@ class SerialGauge:
     """One gauge on one port."""
 
     Config = SerialGaugeConfig
-    rules = ("calibrate", "plausible", "alarm", "window")
+    rules = ("calibrate", "plausible", "alarm", "window", "deadband")
 
     @staticmethod
     def group(config: SerialGaugeConfig) -> Hashable:
