@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME …]`: help, pipeline, cpu100, footprint, vision."""
+"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision."""
 
 import importlib
 import sys
@@ -6,6 +6,7 @@ import sys
 BENCHES = {
     "help": "cli:help_time",
     "pipeline": "agent:pipeline",
+    "pipeline_http": "agent:pipeline_http",
     "cpu100": "agent:cpu100",
     "footprint": "agent:footprint",
     "vision": "vision:vision",

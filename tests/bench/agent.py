@@ -54,6 +54,32 @@ def pipeline():
             say("pipeline_polls", acknowledged / cpu_s, "readings per CPU-second", acknowledged)
 
 
+def pipeline_http():
+    """The same load to an NGSI-LD city in a process of its own: readings per CPU-second to HTTP 2xx."""
+    with _folder() as folder, _slave() as port, _city() as url:
+        profile = folder / "ten.toml"
+        profile.write_text(_ten_registers())
+        uplink = (
+            f'[[uplinks]]\nid = "c"\ndriver = "ngsi-ld"\nurl = "{url}"\nhistory = "temporal"\nbackfill_bytes_per_s = 0'
+        )
+        with _agent(folder, [*_gauges(port, profile, every_s=0.1), uplink]) as agent:
+            before, after, cpu_s = _watch(agent, PIPELINE_S)
+            acknowledged = after["outbox"]["acknowledged"] - before["outbox"]["acknowledged"]
+            say(
+                "pipeline_http",
+                acknowledged * REGISTERS / cpu_s,
+                "register values per CPU-second",
+                acknowledged * REGISTERS,
+            )
+            sent = after["uplinks"][0]["sent_bytes"] - before["uplinks"][0]["sent_bytes"]
+            say(
+                "wire_http",
+                sent / acknowledged / REGISTERS,
+                "bytes on the wire per register value",
+                acknowledged * REGISTERS,
+            )
+
+
 def cpu100():
     """CPU of the daemon at 100 readings a second.
 
@@ -67,6 +93,13 @@ def cpu100():
             with _agent(folder, [*_gauges(port, profile, every_s=every_s), _mqtt(broker)]) as agent:
                 before, after, cpu_s = _watch(agent, CPU_S)
                 rate = (after["outbox"]["accepted"] - before["outbox"]["accepted"]) * registers / CPU_S
+                writes = psutil.Process(agent.process.pid).io_counters().write_bytes
+                say(
+                    f"sd_{name}",
+                    writes / after["outbox"]["accepted"] / registers,
+                    "bytes written to disk per value",
+                    rate * CPU_S,
+                )
                 say(name, 100 * cpu_s / CPU_S * 100 / rate, "percent of one core at 100/s", round(rate * CPU_S))
 
 
@@ -226,6 +259,20 @@ def _bluez():
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield {"DBUS_SYSTEM_BUS_ADDRESS": process.stdout.readline().strip()}
+    finally:
+        process.communicate()
+
+
+@contextlib.contextmanager
+def _city():
+    """The receiver in a process of its own; yields its address."""
+    code = (
+        "import sys\nfrom edgeagent.simulate.city import City\ncity = City()\ncity.start()\n"
+        "print(city.url, flush=True)\nsys.stdin.read()\ncity.stop()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().strip()
     finally:
         process.communicate()
 
