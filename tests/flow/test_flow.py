@@ -112,6 +112,14 @@ async def test_everything_arrives_once():
     assert city.closed
 
 
+async def test_at_shutdown_a_listening_city_still_gets_the_last_commit():
+    ticker, city = Ticker("a", every_s=0.01), City(takes_s=0.3)
+    flow, _, outbox = flow_of([ticker], {"c": city})
+    await run_for(flow, 0.7)
+    assert (await outbox.stats()).waiting == 0
+    assert all_once(city, "a", ticker.n)
+
+
 async def test_a_dead_city_never_delays_another():
     ticker, dead, alive = Ticker("a"), City("away"), City()
     flow, health, outbox = flow_of([ticker], {"dead": dead, "alive": alive})
