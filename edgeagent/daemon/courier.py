@@ -116,7 +116,8 @@ class Courier:
         settled = len(delivery.accepted) + len(delivery.rejected)
         if settled:
             if self._health.state == "down":
-                log.info("%s: delivering again", self._health.id)
+                level = logging.DEBUG if self._backfill_failures else logging.INFO
+                log.log(level, "%s: delivering again", self._health.id)
             self._health.delivered(self._clock.now(), len(delivery.accepted))
         if settled and delivery.error is None:
             if batch.lane == "backfill":
@@ -134,7 +135,10 @@ class Courier:
         live values at once.
         """
         self._pace.failed()
-        self.say(error)
+        if batch.lane == "backfill" and error.code in self._health.problems:
+            self._health.failed(error)  # live values come and go between; no line in the log each time
+        else:
+            self.say(error)
         most_s = REFUSED_MOST_S if isinstance(error, UplinkRefused) and not answers else AWAY_MOST_S
         asked_s = error.retry_after_s or 0.0
         if batch.lane != "backfill":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from edgeagent.clock import SystemClock
 from edgeagent.daemon.courier import Courier
 from edgeagent.daemon.health import UplinkHealth
 from edgeagent.daemon.pace import Pace
-from edgeagent.errors import UplinkUnavailable
+from edgeagent.errors import UplinkRefused, UplinkUnavailable
 from edgeagent.outbox.memory import MemoryOutbox
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Batch, Delivery, Site, Surroundings, UplinkConfig
@@ -107,6 +108,36 @@ async def test_what_a_receiver_asks_for_is_waited_and_a_backlog_it_does_not_take
     pause = await made._deliver(Asking(), Batch("u", (), lane))
     assert (30.0 < pause < 31.0) == (lane == "live")
     assert (made._backfill_from_s > began + 30.0) == (lane == "backfill")
+
+
+async def test_a_city_without_history_still_gets_live_values(caplog):
+    class NoHistory(Receiver):
+        async def deliver(self, rows, *, behind=False):
+            if any(row.reading.quantities["level"].value < 100 for row in rows):
+                raise UplinkRefused("uplinks.no-temporal", uplink="u", where="x", why="404")
+            return await super().deliver(rows, behind=behind)
+
+    outbox, city = MemoryOutbox(CLOCK, ["u"]), NoHistory()
+    await outbox.put([water(1.0, at=CLOCK.now()) for _ in range(200)] + [water(100.0, at=CLOCK.now())])
+    section = UplinkConfig(id="u", driver="x")
+    made = Courier(
+        lambda: city, section, outbox=outbox, health=UplinkHealth("u", "x"), clock=CLOCK, luck=lambda: 0.0
+    )  # fmt: skip
+    task = asyncio.create_task(made.run())
+    try:
+        for n in range(1, 8):
+
+            async def there(n=n):
+                return len(city.seen) >= n
+
+            await until(there, 3)
+            await asyncio.sleep(0.15)  # the backlog is tried between
+            await outbox.put([water(100.0 + n, at=CLOCK.now())])
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert made._backfill_failures >= 2
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
 
 
 async def test_each_city_gets_the_sources_and_classes_it_is_to_get():
@@ -276,3 +307,72 @@ async def _outages(folder, history, steps, luck):
     assert {e: i.sequence for e, i in seen.newest.items()} == {e: max(numbers) for e, numbers in heard.items()}
     if history == "temporal":
         assert seen.regressions == 0
+
+
+@contextlib.asynccontextmanager
+async def slow_line(port, bytes_per_s):
+    """A TCP line to a port of this machine that carries so much upwards, and says its own port."""
+    tasks = set()
+
+    async def carry(reader, writer, rate):
+        try:
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(1024):
+                    if rate:
+                        await asyncio.sleep(len(data) / rate)
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def meet(reader, writer):
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        tasks.add(asyncio.create_task(carry(there, writer, 0)))
+        tasks.add(asyncio.create_task(carry(reader, back, bytes_per_s)))
+
+    server = await asyncio.start_server(meet, "127.0.0.1", 0, limit=1024)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("history", ["temporal", "replay-ending-on-newest"])
+async def test_over_a_thin_line_live_values_stay_live_while_a_backlog_drains(tmp_path, history):
+    """256 kbit/s, three gauges with a day's backlog, unpaced: p95 of a live value under 5 s."""
+    city = City()
+    city.start()
+    outbox = SqliteOutbox(tmp_path / "outbox.db", CLOCK, OutboxConfig(), ["city"])
+    gauges = ("miyagawa", "chikuma", "sai")
+    for ago in range(86_400, 0, -6_000):
+        await outbox.put([past(ago - s, g) for s in range(0, 6_000, 30) for g in gauges])
+    late: list[float] = []
+    try:
+        async with slow_line(int(city.url.rpartition(":")[2]), 32_000) as port:
+            line = SimpleNamespace(url=f"http://127.0.0.1:{port}")
+            config = {"history": history, "backfill_bytes_per_s": 0}
+            async with courier(outbox, tmp_path, line, **config):
+                until_s = CLOCK.mono() + 12
+                while CLOCK.mono() < until_s:
+                    level, began = 100.0 + len(late), CLOCK.mono()
+                    await outbox.put([past(0, "sai", level=level)])
+
+                    async def there(level=level):
+                        with city.lock:
+                            return any(i.values.get("waterLevel") == level for i in city.memory.newest.values())
+
+                    await until(there)
+                    late.append(CLOCK.mono() - began)
+                    await asyncio.sleep(0.5)
+                waiting = (await outbox.stats()).waiting
+        assert waiting > 1000, "there was a backlog all the time"
+        assert sorted(late)[int(len(late) * 0.95)] < 5, late
+    finally:
+        await outbox.close()
+        city.stop()
