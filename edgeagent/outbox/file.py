@@ -25,6 +25,8 @@ __all__ = ["File"]
 _PAGE = 4096
 _RESERVE_PAGES = 512  # for settling alone: what empties the store must not be refused for want of room
 _DISK_MARGIN = 32 << 20  # bytes left free for the WAL, logs and the next update; a tenth of a small disk
+_MOST_ASIDE = 2  # damaged files kept for a person to look at; each may be as large as the quota
+_UNREAD = ".unread"  # a file of this tail beside a damaged one: it still holds readings
 _PRAGMAS = (
     f"page_size = {_PAGE}",
     "locking_mode = EXCLUSIVE",  # before the first WAL access, else a shared-memory file is made
@@ -170,12 +172,31 @@ class File:
             count += 1
             aside = self.path.with_name(f"{self.path.name}.bad-{stamp}-{count}")
         try:
-            for tail in ("", "-wal"):
+            aside.with_name(aside.name + _UNREAD).touch(0o600)
+            for tail in ("-wal", ""):
                 with contextlib.suppress(FileNotFoundError):
                     self.path.with_name(self.path.name + tail).rename(aside.with_name(aside.name + tail))
+            self._forget_old()
         except OSError as error:
             raise trouble.of_file(error, self.path) from error
         return OutboxUnavailable("outbox.set-aside", file=str(self.path), aside=str(aside), why=str(why))
+
+    def unread(self) -> Path | None:
+        """The oldest file set aside whose readings have not been brought back."""
+        marks = sorted(self.path.parent.glob(f"{self.path.name}.bad-*{_UNREAD}"))
+        return marks[0].with_name(marks[0].name.removesuffix(_UNREAD)) if marks else None
+
+    def was_read(self, aside: Path) -> None:
+        """Its readings have been brought back."""
+        with contextlib.suppress(OSError):
+            aside.with_name(aside.name + _UNREAD).unlink(missing_ok=True)
+
+    def _forget_old(self) -> None:
+        tails = ("-wal", _UNREAD)
+        found = sorted(p for p in self.path.parent.glob(f"{self.path.name}.bad-*") if not p.name.endswith(tails))
+        for old in found[:-_MOST_ASIDE]:
+            for tail in ("", *tails):
+                old.with_name(old.name + tail).unlink(missing_ok=True)
 
     def _touch(self) -> None:
         try:

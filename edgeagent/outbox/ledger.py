@@ -217,8 +217,8 @@ class Ledger:
         for first, last in self.accounts[uplink].taken.gaps(1, self.last):
             yield from range(first, last + 1)
 
-    def add(self, stream: str, *, alarm: bool) -> int:
-        """A new row, owed to everybody.
+    def add(self, stream: str | None, *, alarm: bool) -> int:
+        """A new row, owed to everybody; the newest of its stream, or of none.
 
         Returns:
             Its id.
@@ -293,6 +293,11 @@ class Ledger:
         gone = self._drop(first, last)
         self.thinned += _size(gone)
         return gone
+
+    def settle_unsent(self, uplink: str, row: int) -> None:
+        """Note a row that this uplink had under another id."""
+        self.accounts[uplink].settle(row, row)
+        self.order.take(uplink, row, row)
 
     def on_lease(self, row: int) -> bool:
         """Whether somebody may be sending this row now."""

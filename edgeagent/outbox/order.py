@@ -53,8 +53,14 @@ class Order:
             opened.alarms = {row for row in self._alarms if may(row)}
             opened.live = {row for row in self._stream if may(row)}
 
-    def add(self, row: int, stream: str, *, alarm: bool) -> None:
-        """A new row, which is now the newest of its stream."""
+    def add(self, row: int, stream: str | None, *, alarm: bool) -> None:
+        """A new row, which is now the newest of its stream; None when it is not."""
+        if stream is None:
+            if alarm:
+                self._alarms.add(row)
+                for opened in self._open.values():
+                    opened.alarms.add(row)
+            return
         before = self._newest.get(stream)
         if before is not None:
             del self._stream[before]

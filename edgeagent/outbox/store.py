@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,8 +22,9 @@ from edgeagent.outbox.books import Books
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
 from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, pack, restamp, unpack
+from edgeagent.outbox.salvage import Found, Salvage
 from edgeagent.ports import Batch, Delivery, Lane, OutboxStats, Row, UplinkStats
-from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
+from edgeagent.reading import Kind, Moment, Quantity, Reading, ReadingClass, TimeTrust
 
 __all__ = ["Store"]
 
@@ -33,6 +34,8 @@ _MOST_NOTICES = 100
 _HIGH, _LOW = 0.97, 0.95  # thinning begins and ends at these shares of the room
 _STEP = 5000  # rows looked at in one step of thinning
 _STEPS = 10  # steps before one put: its caller waits for them
+_SALVAGE_S = 3.0  # of reading a damaged file before work begins; the rest is read between calls
+_SALVAGE_PAGES = 64  # read at a time
 _FEW = 50  # a stage waits until so many ids are new to it
 
 
@@ -65,7 +68,11 @@ class Store:
         self._uplinks = tuple(uplinks)
         self._dead_letters = dead_letters
         self._file = File(path, max_bytes=max_bytes, clock=clock)
+        self._wreck: Salvage | None = None
         self._start(first_id=0)
+        began_s = clock.mono()
+        while self._salvage() and clock.mono() - began_s < _SALVAGE_S:
+            pass
 
     # -- opening -----------------------------------------------------------------------------
 
@@ -103,11 +110,12 @@ class Store:
                 db.executemany(schema.SET_NUMBER, numbers.items())
                 Books.begin(self._file, first_id)
         db.execute(schema.PRUNE_BOOTS)
-        self._base = numbers["base"]
+        self._base, self._salvaged = numbers["base"], numbers.get("salvaged", 0)
         self._streams: dict[str, int] = dict(db.execute("SELECT name, last FROM streams"))
-        self._accepted = sum(self._streams.values()) - self._base * len(self._streams)
+        self._accepted = self._salvaged + sum(self._streams.values()) - self._base * len(self._streams)
         self._offsets: dict[str, int] = dict(db.execute("SELECT boot_id, offset_ms FROM boots"))
         self._books = Books(self._file, self._uplinks, dead_letters=self._dead_letters)
+        self._brought: dict[str, int] = {}
         self._reached = [0] * len(retention.STAGES)
 
     @property
@@ -122,6 +130,7 @@ class Store:
         Raises:
             OutboxUnavailable: nothing of this call was stored.
         """
+        self._salvage()
         with self._door():
             self._file.check_present()
             if self._file.fullness() > _HIGH:
@@ -179,6 +188,7 @@ class Store:
 
     def lease(self, uplink: str, limit: int, *, backfill: bool, together: bool = False) -> Batch:
         """Up to `limit` rows this uplink may have now; none if there are none."""
+        self._salvage()
         with self._door():
             while True:
                 lost = self._ledger.lost
@@ -219,6 +229,7 @@ class Store:
 
     def stats(self) -> OutboxStats:
         """Counts."""
+        self._salvage()
         with self._door():
             ledger, now = self._ledger, self._clock.now()
             oldest = {name: self._oldest_s(account, now) for name, account in ledger.accounts.items()}
@@ -391,15 +402,108 @@ class Store:
 
         for run in runs_of(cut.gone):
             self._books.forget(self._ledger.thin(*run))
-        try:
-            self._books.write(write)
-        except sqlite3.OperationalError as error:  # the ledger is ahead of the file: read it anew
-            _log.warning("%s: nothing was thinned: %s", self._file.path, error)
-            self._file.drop()
-            self._start(first_id=self._ledger.last)
+        if not self._write_or_reread(write):
             return False
         self._note(new)
         return True
+
+    def _write_or_reread(self, also: Callable[[], None]) -> bool:
+        """Write; if that fails the ledger is ahead of the file, which is therefore read anew."""
+        try:
+            self._books.write(also)
+        except sqlite3.OperationalError as error:
+            _log.warning("%s: not written: %s", self._file.path, error)
+            self._file.drop()
+            self._start(first_id=self._ledger.last)
+            return False
+        return True
+
+    # -- bringing back -----------------------------------------------------------------------
+
+    def _salvage(self) -> bool:
+        """Bring some rows of a damaged file back; False when there is none (any more)."""
+        with self._door():
+            if self._wreck is None:
+                self._wreck = self._next_wreck()
+            wreck = self._wreck
+            if wreck is None:
+                return False
+            if self._file.fullness() > _HIGH and self._thin() and self._file.fullness() > _HIGH:
+                return True
+            try:
+                found = wreck.read(_SALVAGE_PAGES)
+            except OSError as error:
+                self._notice(trouble.of_file(error, wreck.path))
+                self._end_salvage(wreck)
+                return True
+            if not self._bring_back(wreck, found):
+                wreck.close()
+                self._wreck = None  # from where the file remembers it, at the next call
+                return False
+            if wreck.done:
+                self._end_salvage(wreck)
+            return True
+
+    def _next_wreck(self) -> Salvage | None:
+        path = self._file.unread()
+        if path is None:
+            return None
+        got = self._file.db.execute("SELECT value FROM numbers WHERE name = ?", (path.name,)).fetchone()
+        try:
+            return Salvage(path, self._uplinks, page=got[0] if got else 0)
+        except OSError as error:
+            self._notice(trouble.of_file(error, path))
+            self._file.was_read(path)
+            return None
+
+    def _bring_back(self, wreck: Salvage, found: Found) -> bool:
+        """Rows keep their numbers and get new ids; who had them already is not owed them again."""
+        newest: dict[str, tuple[int, int]] = {}
+        rows, settled = [], []
+        for row, (old, reading) in enumerate(sorted(found.rows.items()), self._ledger.last + 1):
+            stream = reading.stream
+            rows.append((row, _CLASS[reading.cls], pack(reading)))
+            if self._streams.get(stream, self._base) == self._base and reading.sequence >= self._brought.get(stream, 0):
+                newest[stream] = (self._base, row)
+                self._brought[stream] = reading.sequence
+            settled += [(row, name) for name in self._ledger.accounts if old in wreck.settled[name]]
+        ends = {row: stream for stream, (_, row) in newest.items()}
+        boots = {name: offset_ms for name, offset_ms in found.boots.items() if name not in self._offsets}
+
+        def write() -> None:
+            db = self._file.db
+            db.executemany(schema.ADD_ROW, rows)
+            db.executemany(schema.SET_STREAM, [(name, *end) for name, end in newest.items()])
+            db.executemany(schema.ADD_BOOT, boots.items())
+            salvaged = (("salvaged", self._salvaged + len(rows)), (wreck.path.name, wreck.page))
+            db.executemany(schema.SET_NUMBER, salvaged)
+
+        for row, cls, _ in rows:
+            self._ledger.add(ends.get(row), alarm=cls == _CLASS[ReadingClass.ALARM])
+        for row, name in settled:
+            self._ledger.settle_unsent(name, row)
+        if not self._write_or_reread(write):
+            return False
+        self._streams.update((name, self._base) for name in newest if name not in self._streams)
+        self._offsets.update(boots)
+        self._salvaged += len(rows)
+        self._accepted += len(rows)
+        return True
+
+    def _end_salvage(self, wreck: Salvage) -> None:
+        wreck.close()
+        missing = wreck.missing()
+        found = len(wreck.seen)
+        self._file.was_read(wreck.path)
+        self._wreck = None
+        self._notice(OutboxUnavailable("outbox.salvaged", file=str(wreck.path), count=found, missing=missing))
+        if missing:
+            at = self._clock.now()
+            quantities = {"readings": Quantity(missing)}
+            facts = {"reason": "damaged", "class": "any", "ranges": ""}
+            self._add(
+                [Reading(source="outbox", kind=Kind.GAP, entity="outbox", at=at, quantities=quantities, facts=facts)]
+            )
 
     # -- trouble -----------------------------------------------------------------------------
 
