@@ -48,11 +48,11 @@ class Ticker:
 class City:
     """An uplink with moods."""
 
-    def __init__(self, mood="well"):
-        self.mood, self.seen, self.closed = mood, [], False
+    def __init__(self, mood="well", takes_s=0.001):
+        self.mood, self.takes_s, self.seen, self.closed = mood, takes_s, [], False
 
     async def deliver(self, rows, *, behind=False):
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.takes_s)
         if self.mood == "away":
             raise UplinkUnavailable("uplinks.refused", uplink="x")
         if self.mood == "bug":
