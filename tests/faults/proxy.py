@@ -170,7 +170,7 @@ def _abort(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-def weather(luck: Random, turns: int, *, longest_s: float = 1.0) -> list[tuple[str, float]]:
+def weather(luck: Random, turns: int, *, longest_s: float = 0.5) -> list[tuple[str, float]]:
     """A schedule in which every mode but `pass` has so many turns."""
     return [
         (mode, luck.uniform(0.0, longest_s)) for _ in range(turns) for mode in luck.sample(MODES[1:], len(MODES) - 1)
