@@ -19,6 +19,7 @@ from edgeagent.reading import Moment, Reading, ReadingClass
 
 __all__ = [
     "Batch",
+    "DeadLetter",
     "Delivery",
     "Emit",
     "Lane",
@@ -187,6 +188,24 @@ class Delivery(msgspec.Struct, frozen=True):
     retry_after_s: float | None = None
     error: UplinkUnavailable | None = None
     bytes_sent: int = 0
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A reading that one uplink refused for good, or that could not be read.
+
+    Attributes:
+        number: of the letter.
+        uplink: who refused it; "" for a damaged record.
+        wall_ms: when, UTC epoch milliseconds.
+        reason: what the receiver said.
+        reading: None where the record is damaged.
+    """
+
+    number: int
+    uplink: str
+    wall_ms: int
+    reason: str
+    reading: Reading | None
 
 
 class UplinkStats(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from edgeagent import messages
 from edgeagent.cli import agent
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
+from edgeagent.cli.outbox import app as outbox
 from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable, UplinkRefused, UplinkUnavailable
 
 __all__ = ["app", "main"]
@@ -33,7 +34,7 @@ app.command()(agent.run)
 app.command()(agent.check)
 app.command()(agent.status)
 app.command()(agent.version)
-app.add_typer(agent.outbox, name="outbox")
+app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.command()(demo)
 

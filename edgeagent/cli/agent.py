@@ -1,4 +1,4 @@
-"""run, check, status, version, outbox: the daemon and its questions."""
+"""run, check, status, version: the daemon and its questions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
-from edgeagent.errors import ConfigError
+from edgeagent.errors import ConfigError, EdgeAgentError
 
-__all__ = ["check", "outbox", "run", "status", "version"]
-
-outbox = typer.Typer(help="The store of readings. 蓄積データ。", no_args_is_help=True)
+__all__ = ["ask", "check", "run", "status", "version"]
 
 
 def run(config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
@@ -49,17 +47,8 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, l
     """Ask the running agent how it is. 動作状況を見る。"""
     from edgeagent.cli import show
 
-    answer = _ask(config, "status")
+    answer = ask(config, "status")
     print(answer.decode() if as_json else show.status(answer), end="")
-
-
-@outbox.command()
-def stats(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None) -> None:
-    """Accepted, acknowledged, waiting, thinned, lost. 蓄積と送信の件数。"""
-    from edgeagent.cli import show
-
-    answer = _ask(config, "outbox")
-    print(answer.decode() if as_json else show.outbox(answer), end="")
 
 
 def version(as_json: JsonOption = False, lang: LangOption = None) -> None:
@@ -69,14 +58,19 @@ def version(as_json: JsonOption = False, lang: LangOption = None) -> None:
     print(json.dumps({"version": __version__}) if as_json else f"edgeagent {__version__}")
 
 
-def _ask(config: Path, question: str) -> bytes:
+def ask(config: Path, question: str) -> bytes:
+    """Ask the agent that was started with this config."""
     from edgeagent.config import GatewayConfig, decode, read_toml
     from edgeagent.daemon import control
 
     gateway, problems = decode(GatewayConfig, read_toml(config).get("gateway", {}), "gateway")
     if gateway is None:
         raise problems[0]
-    return control.ask(control.socket_path(Path(gateway.state_dir)), question)
+    path = control.socket_path(Path(gateway.state_dir))
+    answer = control.ask(path, question)
+    if not answer:
+        raise EdgeAgentError("outbox.no-answer", path=path)
+    return answer
 
 
 def _text(error: ConfigError) -> messages.Text:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import msgspec
 
 from edgeagent import messages
 from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
-from edgeagent.ports import OutboxStats
+from edgeagent.ports import DeadLetter, OutboxStats
 from edgeagent.reading import Quantity
 from edgeagent.words import quantity, span
 
-__all__ = ["headlines", "outbox", "status"]
+__all__ = ["dead_count", "dead_letter", "headlines", "outbox", "retried", "status"]
 
 WORDS = {
     "sources": {"ja": "計測", "en": "sources"},
@@ -22,6 +23,11 @@ WORDS = {
     "acknowledged": {"ja": "送信済", "en": "acknowledged"},
     "waiting": {"ja": "送信待ち", "en": "waiting"},
     "dead": {"ja": "拒否", "en": "dead letters"},
+    "retried": {"ja": "再送", "en": "retried"},
+    "bound": {
+        "ja": "停電で失われるのは、最後の 2 秒 (または 20 件) 以内のまだ確定していない測定値だけです",
+        "en": "a power cut can take the readings of the last 2 s (at most 20) that were not committed yet, no more",
+    },
     "oldest": {"ja": "最古", "en": "oldest"},
     "lost": {"ja": "欠落", "en": "lost"},
     "thinned": {"ja": "間引き", "en": "thinned"},
@@ -51,7 +57,24 @@ def status(answer: bytes) -> str:
 
 def outbox(answer: bytes) -> str:
     """The answer to `outbox` as text."""
-    return "\n".join(_outbox(msgspec.json.decode(answer, type=OutboxStats))) + "\n"
+    return "\n".join([*_outbox(msgspec.json.decode(answer, type=OutboxStats)), f"  {_w('bound')}"]) + "\n"
+
+
+def dead_letter(letter: DeadLetter) -> str:
+    """One refused reading on two lines."""
+    when = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(letter.wall_ms / 1000))
+    what = f"{letter.reading.stream} #{letter.reading.sequence}" if letter.reading else "?"
+    return f"{letter.number:>6}  {when}  {letter.uplink or '-'}  {what}\n        {letter.reason}"
+
+
+def dead_count(count: int) -> str:
+    """How many were listed."""
+    return f"{_w('dead')}: {count}"
+
+
+def retried(count: int, of: int) -> str:
+    """How many are owed again."""
+    return f"{_w('retried')}: {count} / {of}"
 
 
 def headlines(last: Mapping[str, Quantity]) -> list[tuple[str, Quantity]]:

@@ -12,10 +12,13 @@ from typing import Any
 from edgeagent import __version__, messages, rules, sources, uplinks
 from edgeagent.clock import Clock
 from edgeagent.config import Catalogue, Config, load, read_toml
+from edgeagent.daemon.control import Answers
 from edgeagent.daemon.flow import Flow, SourceGroup
 from edgeagent.daemon.health import (
+    DeadLetters,
     Health,
     Problem,
+    Retried,
     SourceHealth,
     SourceStatus,
     Status,
@@ -25,10 +28,12 @@ from edgeagent.daemon.health import (
 from edgeagent.daemon.opening import OpeningOutbox
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
-from edgeagent.ports import Outbox, Site, Surroundings, Uplink, UplinkStats
+from edgeagent.ports import Site, Surroundings, Uplink, UplinkStats
 from edgeagent.rules.chain import Chain
 
 __all__ = ["Agent", "build", "catalogue", "read_config"]
+
+_LETTERS = 50  # dead letters in one answer
 
 
 def catalogue() -> Catalogue:
@@ -61,10 +66,27 @@ class Agent:
 
     config: Config
     flow: Flow
-    outbox: Outbox
+    outbox: OpeningOutbox
     health: Health
     clock: Clock
     began: float
+
+    def answers(self) -> Answers:
+        """What the control socket can be asked."""
+        return {
+            "status": self.status,
+            "outbox": self.outbox.stats,
+            "dead": self.dead,
+            "dead-retry": self.retry,
+        }
+
+    async def dead(self, after: str = "0") -> DeadLetters:
+        """Some dead letters above number `after`; none when that was the last."""
+        return DeadLetters(await self.outbox.dead_letters(int(after), _LETTERS))
+
+    async def retry(self, *numbers: str) -> Retried:
+        """Owe these dead letters to their uplinks again."""
+        return Retried(await self.outbox.retry_dead(int(number) for number in numbers))
 
     async def status(self) -> Status:
         """The answer to `edgeagent status`."""

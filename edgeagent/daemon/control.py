@@ -18,7 +18,7 @@ from edgeagent.errors import EdgeAgentError
 
 __all__ = ["Answers", "ask", "serve", "socket_path"]
 
-Answers = Mapping[str, Callable[[], Awaitable[msgspec.Struct]]]
+Answers = Mapping[str, Callable[..., Awaitable[msgspec.Struct]]]  # by word; called with the words behind it
 _LINE = 4096  # a question is short; who sends more is cut off
 _MAX_PATH = 107  # sizeof(sockaddr_un.sun_path) - 1 on Linux
 
@@ -59,11 +59,12 @@ def _answerer(answers: Answers) -> Callable[[asyncio.StreamReader, asyncio.Strea
         try:
             async with asyncio.timeout(5):
                 line = await reader.readline()
-            make = answers.get(line.decode("ascii", "replace").strip())
-            reply = msgspec.json.encode(await make() if make else {"error": "unknown question"})
+            word, *rest = line.decode("ascii", "replace").split() or [""]
+            make = answers.get(word)
+            reply = msgspec.json.encode(await make(*rest) if make else {"error": "unknown question"})
             writer.write(reply + b"\n")
             await writer.drain()
-        except (TimeoutError, ValueError, ConnectionError):
+        except (TimeoutError, ValueError, TypeError, ConnectionError, EdgeAgentError):
             pass  # the asker went away or sent rubbish: nothing to tell anybody
         finally:
             writer.close()

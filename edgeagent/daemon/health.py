@@ -9,10 +9,21 @@ import msgspec
 
 from edgeagent import messages
 from edgeagent.errors import EdgeAgentError
-from edgeagent.ports import OutboxStats
+from edgeagent.ports import DeadLetter, OutboxStats
 from edgeagent.reading import Moment, Quantity, Reading
 
-__all__ = ["Health", "Problem", "SourceHealth", "SourceStatus", "Status", "UplinkHealth", "UplinkStatus", "named"]
+__all__ = [
+    "DeadLetters",
+    "Health",
+    "Problem",
+    "Retried",
+    "SourceHealth",
+    "SourceStatus",
+    "Status",
+    "UplinkHealth",
+    "UplinkStatus",
+    "named",
+]
 
 _KEPT_CODES = 32  # a device can fail in many ways, a status page need not grow for ever
 
@@ -156,6 +167,18 @@ def named(part: str, error: EdgeAgentError, lang: str) -> str:
     """The error's text, with the id of the part before it unless the text begins with that itself."""
     said = str(messages.text(error.code, error.facts, lang))
     return said if said.startswith(part) else f"{part}: {said}"
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """The answer to `dead`: some letters, oldest first."""
+
+    letters: list[DeadLetter]
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """The answer to `dead-retry`: how many are owed again."""
+
+    retried: int
 
 
 def _count(problems: Counter[str], error: EdgeAgentError) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edgeagent import messages
 from edgeagent.errors import OutboxUnavailable
 from edgeagent.outbox.sqlite import SqliteOutbox
-from edgeagent.ports import Batch, Delivery, OutboxStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxStats
 from edgeagent.reading import Reading
 
 __all__ = ["OpeningOutbox"]
@@ -71,6 +71,14 @@ class OpeningOutbox:
     async def stats(self) -> OutboxStats:
         """Counts; zeros while there is no store to count."""
         return NOTHING if self._real is None else await self._real.stats()
+
+    async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """As SqliteOutbox."""
+        return await self._open().dead_letters(after, limit)
+
+    async def retry_dead(self, numbers: Iterable[int]) -> int:
+        """As SqliteOutbox."""
+        return await self._open().retry_dead(numbers)
 
     async def close(self) -> None:
         """Let go of the file."""

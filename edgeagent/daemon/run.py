@@ -43,7 +43,7 @@ async def _run(agent: Agent, clock: Clock) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(control.serve(path, {"status": agent.status, "outbox": agent.outbox.stats}))
+            await stack.enter_async_context(control.serve(path, agent.answers()))
         except EdgeAgentError as error:  # measuring goes on without it
             log.error("%s", messages.text(error.code, error.facts, lang))  # noqa: TRY400  no traceback
         watchdog = asyncio.create_task(_feed_watchdog(agent, clock))

@@ -57,6 +57,10 @@ class Books:
             {"row": row, "uplink": uplink, "wall_ms": wall_ms, "reason": reason} for row, reason in reasons.items()
         ]
 
+    def letters_gone(self, count: int) -> None:
+        """Dead letters that were taken out of the file."""
+        self._letters -= count
+
     def write(self, also: Callable[[], None] = lambda: None) -> None:
         """Bring the file up to the ledger.
 

@@ -13,8 +13,10 @@ __all__ = [
     "ALARMS",
     "CHANGE_ROW",
     "COUNT_DEAD",
+    "DEAD",
     "DELETE_ROWS",
     "DROP_ACCOUNT",
+    "DROP_DEAD",
     "DROP_RUN",
     "DROP_RUNS",
     "NEXT",
@@ -89,6 +91,10 @@ ADD_DEAD = (
     "INSERT INTO dead (row, uplink, wall_ms, reason, record) "
     "SELECT id, :uplink, :wall_ms, :reason, record FROM rows WHERE id = :row"
 )
+DEAD = (
+    "SELECT id, uplink, wall_ms, reason, CAST(coalesce(record, '') AS BLOB) FROM dead WHERE id > ? ORDER BY id LIMIT ?"
+)
+DROP_DEAD = "DELETE FROM dead WHERE id = ?"
 COUNT_DEAD = "SELECT count(*) FROM dead"
 PRUNE_DEAD = "DELETE FROM dead WHERE id IN (SELECT id FROM dead ORDER BY id LIMIT max(?, 0))"
 

@@ -14,7 +14,7 @@ import msgspec
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 from edgeagent.outbox.store import Store
-from edgeagent.ports import Batch, Delivery, OutboxStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxStats
 from edgeagent.reading import Reading
 
 __all__ = ["OutboxConfig", "SqliteOutbox"]
@@ -131,6 +131,20 @@ class SqliteOutbox:
     async def stats(self) -> OutboxStats:
         """Counts, durable across restarts."""
         return await self._call(self._store.stats)
+
+    async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """What was refused for good, oldest first, from above letter `after`."""
+        return await self._call(self._store.dead_letters, after, limit)
+
+    async def retry_dead(self, numbers: Iterable[int]) -> int:
+        """Owe dead letters to their uplinks again; how many.
+
+        Raises:
+            OutboxUnavailable: none of them could be written back.
+        """
+        retried = await self._call(self._store.retry_dead, tuple(numbers))
+        await self._announce()
+        return retried
 
     async def close(self) -> None:
         """Write what is left to write and let go of the file; waiting leases end with an error."""

@@ -23,7 +23,7 @@ from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
 from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, pack, restamp, unpack
 from edgeagent.outbox.salvage import Found, Salvage
-from edgeagent.ports import Batch, Delivery, Lane, OutboxStats, Row, UplinkStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, Lane, OutboxStats, Row, UplinkStats
 from edgeagent.reading import Kind, Moment, Quantity, Reading, ReadingClass, TimeTrust
 
 __all__ = ["Store"]
@@ -37,6 +37,16 @@ _STEPS = 10  # steps before one put: its caller waits for them
 _SALVAGE_S = 3.0  # of reading a damaged file before work begins; the rest is read between calls
 _SALVAGE_PAGES = 64  # read at a time
 _FEW = 50  # a stage waits until so many ids are new to it
+
+
+def _readable(record: bytes) -> Reading | None:
+    with contextlib.suppress(RecordUnknown, RecordDamaged):
+        return unpack(record)
+    return None
+
+
+def _run(db: sqlite3.Connection, sql: str, rows: list[tuple[int]]) -> None:
+    db.executemany(sql, rows)
 
 
 class _New(msgspec.Struct):
@@ -69,6 +79,7 @@ class Store:
         self._dead_letters = dead_letters
         self._file = File(path, max_bytes=max_bytes, clock=clock)
         self._wreck: Salvage | None = None
+        self._look_for_wrecks = True
         self._start(first_id=0)
         began_s = clock.mono()
         while self._salvage() and clock.mono() - began_s < _SALVAGE_S:
@@ -423,7 +434,7 @@ class Store:
     def _salvage(self) -> bool:
         """Bring some rows of a damaged file back; False when there is none (any more)."""
         with self._door():
-            if self._wreck is None:
+            if self._wreck is None and self._look_for_wrecks:
                 self._wreck = self._next_wreck()
             wreck = self._wreck
             if wreck is None:
@@ -447,6 +458,7 @@ class Store:
     def _next_wreck(self) -> Salvage | None:
         path = self._file.unread()
         if path is None:
+            self._look_for_wrecks = False
             return None
         got = self._file.db.execute("SELECT value FROM numbers WHERE name = ?", (path.name,)).fetchone()
         try:
@@ -457,26 +469,49 @@ class Store:
             return None
 
     def _bring_back(self, wreck: Salvage, found: Found) -> bool:
-        """Rows keep their numbers and get new ids; who had them already is not owed them again."""
+        """Rows keep their numbers; who had them already is not owed them again."""
+        boots = {name: offset_ms for name, offset_ms in found.boots.items() if name not in self._offsets}
+        items = [
+            (reading, [name for name in self._ledger.accounts if old in wreck.settled[name]])
+            for old, reading in sorted(found.rows.items())
+        ]
+
+        def write() -> None:
+            self._file.db.executemany(schema.ADD_BOOT, boots.items())
+            self._file.db.execute(schema.SET_NUMBER, (wreck.path.name, wreck.page))
+
+        if not self._readmit(items, write):
+            return False
+        self._offsets.update(boots)
+        return True
+
+    def _readmit(self, items: Sequence[tuple[Reading, Iterable[str]]], also: Callable[[], None]) -> bool:
+        """Store readings that have their numbers already, under new ids.
+
+        Args:
+            items: each reading with the uplinks it is not owed to.
+            also: what else belongs into the transaction.
+
+        Returns:
+            False when it could not be written.
+        """
         newest: dict[str, tuple[int, int]] = {}
         rows, settled = [], []
-        for row, (old, reading) in enumerate(sorted(found.rows.items()), self._ledger.last + 1):
+        for row, (reading, names) in enumerate(items, self._ledger.last + 1):
             stream = reading.stream
             rows.append((row, _CLASS[reading.cls], pack(reading)))
             if self._streams.get(stream, self._base) == self._base and reading.sequence >= self._brought.get(stream, 0):
                 newest[stream] = (self._base, row)
                 self._brought[stream] = reading.sequence
-            settled += [(row, name) for name in self._ledger.accounts if old in wreck.settled[name]]
+            settled += [(row, name) for name in names]
         ends = {row: stream for stream, (_, row) in newest.items()}
-        boots = {name: offset_ms for name, offset_ms in found.boots.items() if name not in self._offsets}
 
         def write() -> None:
             db = self._file.db
             db.executemany(schema.ADD_ROW, rows)
             db.executemany(schema.SET_STREAM, [(name, *end) for name, end in newest.items()])
-            db.executemany(schema.ADD_BOOT, boots.items())
-            salvaged = (("salvaged", self._salvaged + len(rows)), (wreck.path.name, wreck.page))
-            db.executemany(schema.SET_NUMBER, salvaged)
+            db.execute(schema.SET_NUMBER, ("salvaged", self._salvaged + len(rows)))
+            also()
 
         for row, cls, _ in rows:
             self._ledger.add(ends.get(row), alarm=cls == _CLASS[ReadingClass.ALARM])
@@ -485,10 +520,42 @@ class Store:
         if not self._write_or_reread(write):
             return False
         self._streams.update((name, self._base) for name in newest if name not in self._streams)
-        self._offsets.update(boots)
         self._salvaged += len(rows)
         self._accepted += len(rows)
         return True
+
+    # -- dead letters ------------------------------------------------------------------------
+
+    def dead_letters(self, after: int, limit: int) -> list[DeadLetter]:
+        """What was refused for good, oldest first, from above letter `after`."""
+        with self._door():
+            return [
+                DeadLetter(number, uplink, wall_ms, reason, _readable(record))
+                for number, uplink, wall_ms, reason, record in self._file.db.execute(schema.DEAD, (after, limit))
+            ]
+
+    def retry_dead(self, numbers: Iterable[int]) -> int:
+        """Owe these to their uplinks again.
+
+        Returns:
+            How many; damaged ones and those of uplinks no longer configured stay.
+        """
+        with self._door():
+            items, done = [], []
+            for number in numbers:
+                found = self._file.db.execute(schema.DEAD, (number - 1, 1)).fetchone()
+                if found is None or found[0] != number or found[1] not in self._ledger.accounts:
+                    continue
+                reading = _readable(found[4])
+                if reading is not None:
+                    items.append((reading, [name for name in self._ledger.accounts if name != found[1]]))
+                    done.append((number,))
+            if not items:
+                return 0
+            if not self._readmit(items, lambda: _run(self._file.db, schema.DROP_DEAD, done)):
+                raise OutboxUnavailable("outbox.io", file=str(self._file.path), why="retry")
+            self._books.letters_gone(len(done))
+            return len(done)
 
     def _end_salvage(self, wreck: Salvage) -> None:
         wreck.close()
@@ -517,6 +584,7 @@ class Store:
             if not trouble.is_damage(error):
                 raise self._file.trouble(error) from error
             set_aside = self._file.set_aside(error)
+            self._look_for_wrecks = True
             self._notice(set_aside)
             self._start(first_id=self._ledger.last)  # ids of rows still out on lease are not given again
             raise set_aside from error

@@ -1,0 +1,97 @@
+"""outbox stats, dead list|retry|export: what the store holds and what was refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeagent.cli.agent import ask
+from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
+
+if TYPE_CHECKING:
+    from edgeagent.ports import DeadLetter
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The store of readings. 蓄積データ。", no_args_is_help=True)
+dead = typer.Typer(help="Readings a receiver refused for good. 受信側に拒否された測定値。", no_args_is_help=True)
+app.add_typer(dead, name="dead")
+
+_AT_A_TIME = 200
+Numbers = Annotated[list[int] | None, typer.Argument(help="Numbers from `dead list`; none for all. 省略時はすべて。")]
+File = Annotated[Path, typer.Argument(help="JSON lines; - for stdout. 出力先。")]
+
+
+@app.command()
+def stats(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None) -> None:
+    """Accepted, acknowledged, waiting, thinned, lost. 蓄積と送信の件数。"""
+    from edgeagent.cli import show
+
+    answer = ask(config, "outbox")
+    print(answer.decode() if as_json else show.outbox(answer), end="")
+
+
+@dead.command("list")
+def list_(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None) -> None:
+    """What was refused, by whom and why. 拒否された測定値の一覧。"""
+    from edgeagent.cli import show
+
+    letters = _letters(config)
+    if as_json:
+        print(json.dumps({"letters": [_document(letter) for letter in letters]}, ensure_ascii=False))
+        return
+    count = 0
+    for count, letter in enumerate(letters, 1):  # noqa: B007  the count is used after the loop
+        print(show.dead_letter(letter))
+    print(show.dead_count(count))
+
+
+@dead.command()
+def retry(
+    numbers: Numbers = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None
+) -> None:
+    """Send refused readings once more. 拒否された測定値を再送する。"""
+    from edgeagent.cli import show
+
+    wanted = numbers or [letter.number for letter in _letters(config)]
+    retried = 0
+    for begin in range(0, len(wanted), _AT_A_TIME):
+        words = " ".join(map(str, wanted[begin : begin + _AT_A_TIME]))
+        retried += json.loads(ask(config, f"dead-retry {words}"))["retried"]
+    print(json.dumps({"retried": retried}) if as_json else show.retried(retried, len(wanted)))
+
+
+@dead.command()
+def export(file: File, config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
+    """Write refused readings to a file, one JSON document a line. 拒否された測定値を書き出す。"""
+    out = sys.stdout if str(file) == "-" else file.open("w", encoding="utf-8")
+    try:
+        for letter in _letters(config):
+            out.write(json.dumps(_document(letter), ensure_ascii=False) + "\n")
+    finally:
+        if out is not sys.stdout:
+            out.close()
+
+
+def _letters(config: Path) -> Iterator[DeadLetter]:
+    import msgspec
+
+    from edgeagent.daemon.health import DeadLetters
+
+    after = 0
+    while found := msgspec.json.decode(ask(config, f"dead {after}"), type=DeadLetters).letters:
+        yield from found
+        after = found[-1].number
+
+
+def _document(letter: DeadLetter) -> dict[str, object]:
+    import msgspec
+
+    reading = None if letter.reading is None else msgspec.structs.asdict(letter.reading)
+    document: dict[str, object] = msgspec.to_builtins({**msgspec.structs.asdict(letter), "reading": reading})
+    return document
