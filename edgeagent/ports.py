@@ -24,6 +24,7 @@ __all__ = [
     "Emit",
     "Lane",
     "Outbox",
+    "OutboxPlan",
     "OutboxStats",
     "Row",
     "Rule",
@@ -238,6 +239,24 @@ class OutboxStats(msgspec.Struct, frozen=True):
     oldest_s: float
     bytes: int
     uplinks: dict[str, UplinkStats]
+
+
+class OutboxPlan(msgspec.Struct, frozen=True):
+    """How long an outage may last before anything is thinned.
+
+    Attributes:
+        per_hour: readings stored per hour, measured.
+        measured_s: over how many seconds; at most the last hour.
+        bytes_each: bytes one reading takes in the file.
+        free_bytes: room left.
+        hours: how long that lasts; None while nothing was measured.
+    """
+
+    per_hour: float
+    measured_s: float
+    bytes_each: float
+    free_bytes: int
+    hours: float | None
 
 
 class Outbox(Protocol):

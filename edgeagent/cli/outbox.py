@@ -1,4 +1,4 @@
-"""outbox stats, dead list|retry|export: what the store holds and what was refused."""
+"""outbox stats, plan, dead list|retry|export: what the store holds and what was refused."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def stats(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, la
 
     answer = ask(config, "outbox")
     print(answer.decode() if as_json else show.outbox(answer), end="")
+
+
+@app.command()
+def plan(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None) -> None:
+    """How long an outage may last before readings are thinned. 通信断に何時間耐えられるか。"""
+    from edgeagent.cli import show
+
+    answer = ask(config, "plan")
+    print(answer.decode() if as_json else show.plan(answer), end="")
 
 
 @dead.command("list")

@@ -9,11 +9,11 @@ import msgspec
 
 from edgeagent import messages
 from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
-from edgeagent.ports import DeadLetter, OutboxStats
+from edgeagent.ports import DeadLetter, OutboxPlan, OutboxStats
 from edgeagent.reading import Quantity
 from edgeagent.words import quantity, span
 
-__all__ = ["dead_count", "dead_letter", "headlines", "outbox", "retried", "status"]
+__all__ = ["dead_count", "dead_letter", "headlines", "outbox", "plan", "retried", "status"]
 
 WORDS = {
     "sources": {"ja": "計測", "en": "sources"},
@@ -23,6 +23,8 @@ WORDS = {
     "acknowledged": {"ja": "送信済", "en": "acknowledged"},
     "waiting": {"ja": "送信待ち", "en": "waiting"},
     "dead": {"ja": "拒否", "en": "dead letters"},
+    "survives": {"ja": "間引かずに耐えられる通信断", "en": "an outage is survived unthinned for"},
+    "measured": {"ja": "計測時間", "en": "measured over"},
     "retried": {"ja": "再送", "en": "retried"},
     "bound": {
         "ja": "停電で失われるのは、最後の 2 秒 (または 20 件) 以内のまだ確定していない測定値だけです",
@@ -58,6 +60,18 @@ def status(answer: bytes) -> str:
 def outbox(answer: bytes) -> str:
     """The answer to `outbox` as text."""
     return "\n".join([*_outbox(msgspec.json.decode(answer, type=OutboxStats)), f"  {_w('bound')}"]) + "\n"
+
+
+def plan(answer: bytes) -> str:
+    """The answer to `plan` as text."""
+    now = msgspec.json.decode(answer, type=OutboxPlan)
+    if now.hours is None:
+        return f"{_w('nothing yet')}\n"
+    return (
+        f"{_w('survives')} {span(now.hours * 3600)}\n"
+        f"  {now.per_hour:.0f}/h · {now.bytes_each:.0f} B · {now.free_bytes / 1e6:.1f} MB"
+        f"  ({_w('measured')} {span(now.measured_s)})\n"
+    )
 
 
 def dead_letter(letter: DeadLetter) -> str:

@@ -76,6 +76,7 @@ class Agent:
         return {
             "status": self.status,
             "outbox": self.outbox.stats,
+            "plan": self.outbox.plan,
             "dead": self.dead,
             "dead-retry": self.retry,
         }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from edgeagent import messages
 from edgeagent.errors import OutboxUnavailable
 from edgeagent.outbox.sqlite import SqliteOutbox
-from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats
 from edgeagent.reading import Reading
 
 __all__ = ["OpeningOutbox"]
@@ -71,6 +71,10 @@ class OpeningOutbox:
     async def stats(self) -> OutboxStats:
         """Counts; zeros while there is no store to count."""
         return NOTHING if self._real is None else await self._real.stats()
+
+    async def plan(self) -> OutboxPlan:
+        """As SqliteOutbox."""
+        return await self._open().plan()
 
     async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """As SqliteOutbox."""

@@ -142,9 +142,12 @@ class File:
         return int(pages - free) * _PAGE
 
     def fullness(self) -> float:
-        """Share of the room that is used: the quota, or less where the disk has less."""
-        most = max(min(self._max_bytes, self._room()) // _PAGE - _RESERVE_PAGES, 16)
-        return self.used_bytes() / _PAGE / most
+        """Share of the room that is used."""
+        return self.used_bytes() / self.room_bytes()
+
+    def room_bytes(self) -> int:
+        """Bytes that readings may take: the quota, or less where the disk has less."""
+        return max(min(self._max_bytes, self._room()) // _PAGE - _RESERVE_PAGES, 16) * _PAGE
 
     def trouble(self, error: sqlite3.Error) -> OutboxUnavailable:
         """Our error for one of SQLite's, telling a used-up quota from a full disk."""

@@ -14,7 +14,7 @@ import msgspec
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 from edgeagent.outbox.store import Store
-from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats
 from edgeagent.reading import Reading
 
 __all__ = ["OutboxConfig", "SqliteOutbox"]
@@ -131,6 +131,10 @@ class SqliteOutbox:
     async def stats(self) -> OutboxStats:
         """Counts, durable across restarts."""
         return await self._call(self._store.stats)
+
+    async def plan(self) -> OutboxPlan:
+        """How long an outage may last before anything is thinned."""
+        return await self._call(self._store.plan)
 
     async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """What was refused for good, oldest first, from above letter `after`."""

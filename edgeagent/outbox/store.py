@@ -21,9 +21,10 @@ from edgeagent.outbox import mark, retention, schema, trouble
 from edgeagent.outbox.books import Books
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
+from edgeagent.outbox.pace import Pace
 from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, pack, restamp, unpack
 from edgeagent.outbox.salvage import Found, Salvage
-from edgeagent.ports import Batch, DeadLetter, Delivery, Lane, OutboxStats, Row, UplinkStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, Lane, OutboxPlan, OutboxStats, Row, UplinkStats
 from edgeagent.reading import Kind, Moment, Quantity, Reading, ReadingClass, TimeTrust
 
 __all__ = ["Store"]
@@ -78,6 +79,7 @@ class Store:
         self._uplinks = tuple(uplinks)
         self._dead_letters = dead_letters
         self._file = File(path, max_bytes=max_bytes, clock=clock)
+        self._pace = Pace(clock.mono())
         self._wreck: Salvage | None = None
         self._look_for_wrecks = True
         self._start(first_id=0)
@@ -194,6 +196,7 @@ class Store:
         self._streams.update((name, number) for name, (number, _) in new.streams.items())
         self._offsets.update(new.boots)
         self._accepted += len(new.rows)
+        self._pace.stored(self._clock.mono(), len(new.rows), sum(len(record) for _, _, record in new.rows))
         for stored in new.readings:
             self._ledger.add(stored.stream, alarm=stored.cls is ReadingClass.ALARM)
 
@@ -259,6 +262,12 @@ class Store:
                     for name, account in ledger.accounts.items()
                 },
             )
+
+    def plan(self) -> OutboxPlan:
+        """How long an outage may last at the pace of the last hour."""
+        with self._door():
+            free = max(int(self._file.room_bytes() * _HIGH) - self._file.used_bytes(), 0)
+            return self._pace.plan(self._clock.mono(), free)
 
     def close(self) -> None:
         """Write what is still only in RAM, fold the WAL into the file, let go."""

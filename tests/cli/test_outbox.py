@@ -42,6 +42,9 @@ def test_refused_readings_are_listed_exported_and_sent_again(tmp_path):
         daemon.status(lambda told: told["uplinks"][0]["acknowledged"] == 120)
         told = edgeagent("outbox", "stats", "--config", config)
         assert "power cut" in told.stdout
+        planned = edgeagent("outbox", "plan", "--json", "--config", config)
+        assert json.loads(planned.stdout)["free_bytes"] > 0
+        assert edgeagent("outbox", "plan", "--lang", "ja", "--config", config).stdout
     finally:
         daemon.stop()
     assert len(out.read_text().splitlines()) == 120
