@@ -185,7 +185,7 @@ class Held:
 
     def note(self):
         known, self._until = self._until, time.monotonic()
-        for one in itertools.takewhile(lambda held: held.at > known, list(self._slave.held)[::-1]):
+        for one in itertools.takewhile(lambda held: held.at > known - 1.0, list(self._slave.held)[::-1]):
             self.shown[one.unit][(one.values[0] << 16) + one.values[1]] = one.at
 
 
