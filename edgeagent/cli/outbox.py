@@ -1,10 +1,11 @@
-"""outbox stats, plan, dead list|retry|export: what the store holds and what was refused."""
+"""outbox stats, plan, export, import, dead list|retry|export: what the store holds and what was refused."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 
 from edgeagent.cli.agent import ask
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
+from edgeagent.errors import EdgeAgentError
 
 if TYPE_CHECKING:
     from edgeagent.ports import DeadLetter
@@ -23,6 +25,7 @@ dead = typer.Typer(help="Readings a receiver refused for good. 受信側に拒�
 app.add_typer(dead, name="dead")
 
 _AT_A_TIME = 200
+_TAKEN_AT_A_TIME = 50
 Numbers = Annotated[list[int] | None, typer.Argument(help="Numbers from `dead list`; none for all. 省略時はすべて。")]
 File = Annotated[Path, typer.Argument(help="JSON lines; - for stdout. 出力先。")]
 
@@ -78,13 +81,78 @@ def retry(
 @dead.command()
 def export(file: File, config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
     """Write refused readings to a file, one JSON document a line. 拒否された測定値を書き出す。"""
-    out = sys.stdout if str(file) == "-" else file.open("w", encoding="utf-8")
+    _write(file, (_document(letter) for letter in _letters(config)))
+
+
+@app.command("export")
+def export_waiting(file: File, config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
+    """Write readings that still wait to a file; they stay owed. 送信待ちの測定値を書き出す。"""
+    _write(file, _waiting(config))
+
+
+@app.command("import")
+def import_(
+    file: File, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None
+) -> None:
+    """Take in readings that `export` wrote, with their numbers. 書き出した測定値を取り込む。"""
+    import base64
+
+    import msgspec
+
+    from edgeagent.cli import show
+    from edgeagent.reading import Reading
+
+    def lines() -> Iterator[str]:
+        with file.open(encoding="utf-8") as source:
+            yield from filter(str.strip, source)
+
+    fields = Reading.__struct_fields__
+    taken = number = 0
+    part: list[Reading] = []
+
+    def send() -> None:
+        nonlocal taken
+        packed = base64.b64encode(msgspec.msgpack.encode(part)).decode()
+        taken += json.loads(ask(config, f"take-in {packed}"))["taken"] if part else 0
+        part.clear()
+
     try:
-        for letter in _letters(config):
-            out.write(json.dumps(_document(letter), ensure_ascii=False) + "\n")
-    finally:
-        if out is not sys.stdout:
-            out.close()
+        for number, line in enumerate(lines(), 1):  # noqa: B007  told when a line is no reading
+            found = msgspec.json.decode(line, type=dict[str, object])
+            part.append(msgspec.convert([found[name] for name in fields], Reading))
+            if len(part) == _TAKEN_AT_A_TIME:
+                send()
+    except OSError as error:
+        raise EdgeAgentError("outbox.export-file", file=file, why=error.strerror or str(error)) from error
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
+        send()  # what came before it is good
+        raise EdgeAgentError("outbox.import-line", file=file, line=number, taken=taken, why=error) from error
+    send()
+    print(json.dumps({"taken": taken}) if as_json else show.taken(taken))
+
+
+def _waiting(config: Path) -> Iterator[dict[str, object]]:
+    import msgspec
+
+    from edgeagent.daemon.health import Waiting
+
+    after = 0
+    while found := msgspec.json.decode(ask(config, f"waiting {after}"), type=Waiting).rows:
+        for row in found:
+            yield msgspec.to_builtins(msgspec.structs.asdict(row.reading))
+        after = found[-1].id
+
+
+def _write(file: Path, documents: Iterable[dict[str, object]]) -> None:
+    try:
+        with contextlib.ExitStack() as stack:
+            out = sys.stdout if str(file) == "-" else stack.enter_context(file.open("w", encoding="utf-8"))
+            for document in documents:
+                out.write(json.dumps(document, ensure_ascii=False) + "\n")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise EdgeAgentError("outbox.export-file", file=file, why=error.strerror or str(error)) from error
 
 
 def _letters(config: Path) -> Iterator[DeadLetter]:

@@ -13,7 +13,7 @@ from edgeagent.ports import DeadLetter, OutboxPlan, OutboxStats
 from edgeagent.reading import Quantity
 from edgeagent.words import quantity, span
 
-__all__ = ["dead_count", "dead_letter", "headlines", "outbox", "plan", "retried", "status"]
+__all__ = ["dead_count", "dead_letter", "headlines", "outbox", "plan", "retried", "status", "taken"]
 
 WORDS = {
     "sources": {"ja": "計測", "en": "sources"},
@@ -25,6 +25,7 @@ WORDS = {
     "dead": {"ja": "拒否", "en": "dead letters"},
     "survives": {"ja": "間引かずに耐えられる通信断", "en": "an outage is survived unthinned for"},
     "measured": {"ja": "計測時間", "en": "measured over"},
+    "taken": {"ja": "取り込み", "en": "taken in"},
     "retried": {"ja": "再送", "en": "retried"},
     "bound": {
         "ja": "停電で失われるのは、最後の 2 秒 (または 20 件) 以内のまだ確定していない測定値だけです",
@@ -84,6 +85,11 @@ def dead_letter(letter: DeadLetter) -> str:
 def dead_count(count: int) -> str:
     """How many were listed."""
     return f"{_w('dead')}: {count}"
+
+
+def taken(count: int) -> str:
+    """How many were imported."""
+    return f"{_w('taken')}: {count}"
 
 
 def retried(count: int, of: int) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from edgeagent import __version__, messages, rules, sources, uplinks
 from edgeagent.clock import Clock
@@ -22,13 +25,16 @@ from edgeagent.daemon.health import (
     SourceHealth,
     SourceStatus,
     Status,
+    Taken,
     UplinkHealth,
     UplinkStatus,
+    Waiting,
 )
 from edgeagent.daemon.opening import OpeningOutbox
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Site, Surroundings, Uplink, UplinkStats
+from edgeagent.reading import Reading
 from edgeagent.rules.chain import Chain
 
 __all__ = ["Agent", "build", "catalogue", "read_config"]
@@ -77,9 +83,20 @@ class Agent:
             "status": self.status,
             "outbox": self.outbox.stats,
             "plan": self.outbox.plan,
+            "waiting": self.waiting,
+            "take-in": self.take_in,
             "dead": self.dead,
             "dead-retry": self.retry,
         }
+
+    async def waiting(self, after: str = "0") -> Waiting:
+        """Some rows owed to anybody, above id `after`; none when that was the last."""
+        return Waiting(await self.outbox.waiting(int(after), _LETTERS))
+
+    async def take_in(self, packed: str) -> Taken:
+        """Readings of another store: base64 of MessagePack, which has no blank and no line end."""
+        readings = msgspec.msgpack.decode(base64.b64decode(packed), type=list[Reading])
+        return Taken(await self.outbox.take_in(readings))
 
     async def dead(self, after: str = "0") -> DeadLetters:
         """Some dead letters above number `after`; none when that was the last."""

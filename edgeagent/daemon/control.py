@@ -19,7 +19,7 @@ from edgeagent.errors import EdgeAgentError
 __all__ = ["Answers", "ask", "serve", "socket_path"]
 
 Answers = Mapping[str, Callable[..., Awaitable[msgspec.Struct]]]  # by word; called with the words behind it
-_LINE = 4096  # a question is short; who sends more is cut off
+_LINE = 1 << 20  # readings taken in are the longest question; who sends more is cut off
 _MAX_PATH = 107  # sizeof(sockaddr_un.sun_path) - 1 on Linux
 
 

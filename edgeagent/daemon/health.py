@@ -9,7 +9,7 @@ import msgspec
 
 from edgeagent import messages
 from edgeagent.errors import EdgeAgentError
-from edgeagent.ports import DeadLetter, OutboxStats
+from edgeagent.ports import DeadLetter, OutboxStats, Row
 from edgeagent.reading import Moment, Quantity, Reading
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "SourceHealth",
     "SourceStatus",
     "Status",
+    "Taken",
     "UplinkHealth",
     "UplinkStatus",
+    "Waiting",
     "named",
 ]
 
@@ -173,6 +175,18 @@ class DeadLetters(msgspec.Struct, frozen=True):
     """The answer to `dead`: some letters, oldest first."""
 
     letters: list[DeadLetter]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The answer to `waiting`: some rows, oldest first."""
+
+    rows: list[Row]
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The answer to `take-in`: how many were stored."""
+
+    taken: int
 
 
 class Retried(msgspec.Struct, frozen=True):

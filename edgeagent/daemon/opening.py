@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from edgeagent import messages
 from edgeagent.errors import OutboxUnavailable
 from edgeagent.outbox.sqlite import SqliteOutbox
-from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats, Row
 from edgeagent.reading import Reading
 
 __all__ = ["OpeningOutbox"]
@@ -75,6 +75,14 @@ class OpeningOutbox:
     async def plan(self) -> OutboxPlan:
         """As SqliteOutbox."""
         return await self._open().plan()
+
+    async def waiting(self, after: int = 0, limit: int = 100) -> list[Row]:
+        """As SqliteOutbox."""
+        return await self._open().waiting(after, limit)
+
+    async def take_in(self, readings: Sequence[Reading]) -> int:
+        """As SqliteOutbox."""
+        return await self._open().take_in(readings)
 
     async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """As SqliteOutbox."""

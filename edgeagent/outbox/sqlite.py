@@ -14,7 +14,7 @@ import msgspec
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 from edgeagent.outbox.store import Store
-from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats
+from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats, Row
 from edgeagent.reading import Reading
 
 __all__ = ["OutboxConfig", "SqliteOutbox"]
@@ -135,6 +135,20 @@ class SqliteOutbox:
     async def plan(self) -> OutboxPlan:
         """How long an outage may last before anything is thinned."""
         return await self._call(self._store.plan)
+
+    async def waiting(self, after: int = 0, limit: int = 100) -> list[Row]:
+        """Rows owed to anybody, oldest first, from above id `after`."""
+        return await self._call(self._store.waiting, after, limit)
+
+    async def take_in(self, readings: Sequence[Reading]) -> int:
+        """Store readings that another store has numbered, owed to every uplink; how many.
+
+        Raises:
+            OutboxUnavailable: none of them was stored.
+        """
+        taken = await self._call(self._store.take_in, tuple(readings))
+        await self._announce()
+        return taken
 
     async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """What was refused for good, oldest first, from above letter `after`."""

@@ -533,6 +533,21 @@ class Store:
         self._accepted += len(rows)
         return True
 
+    def waiting(self, after: int, limit: int) -> list[Row]:
+        """Rows owed to anybody, from above id `after`; what cannot be read is left out."""
+        with self._door():
+            found = self._file.db.execute(schema.OLD, (after, self._ledger.last, limit)).fetchall()
+            readings = ((row, _readable(record)) for row, _, record in found)
+            return [Row(row, restamp(reading, self._offsets)) for row, reading in readings if reading is not None]
+
+    def take_in(self, readings: Sequence[Reading]) -> int:
+        """Store readings that another store has numbered, owed to every uplink; how many."""
+        with self._door():
+            items: list[tuple[Reading, Iterable[str]]] = [(reading, ()) for reading in readings]
+            if not self._readmit(items, lambda: None):
+                raise OutboxUnavailable("outbox.io", file=str(self._file.path), why="import")
+            return len(items)
+
     # -- dead letters ------------------------------------------------------------------------
 
     def dead_letters(self, after: int, limit: int) -> list[DeadLetter]:

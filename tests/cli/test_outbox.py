@@ -50,6 +50,46 @@ def test_refused_readings_are_listed_exported_and_sent_again(tmp_path):
     assert len(out.read_text().splitlines()) == 120
 
 
+@pytest.mark.slow
+def test_what_waits_in_one_box_can_be_carried_to_another(tmp_path):
+    away = '[[uplinks]]\nid = "city"\ndriver = "ngsi-ld"\nurl = "http://127.0.0.1:9"\n'
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    asyncio.run(stored(tmp_path / "a" / "outbox.db", 130))
+    carried, out = tmp_path / "carried.jsonl", tmp_path / "out.jsonl"
+    config = config_of(tmp_path / "a", away)
+    daemon = Daemon(config)
+    try:
+        daemon.status(lambda told: told["uplinks"][0]["waiting"] == 130)
+        assert edgeagent("outbox", "export", carried, "--config", config).returncode == 0
+        no = edgeagent("outbox", "export", tmp_path / "none" / "x", "--config", config)
+        assert no.returncode == 1 and "→" in no.stderr
+    finally:
+        daemon.stop()
+    assert len(carried.read_text().splitlines()) == 130
+    config = config_of(tmp_path / "b", jsonl(out))
+    daemon = Daemon(config)
+    try:
+        daemon.status(lambda told: told["uplinks"][0]["id"] == "file")
+        done = edgeagent("outbox", "import", carried, "--json", "--config", config)
+        assert json.loads(done.stdout) == {"taken": 130}
+        daemon.status(lambda told: told["uplinks"][0]["acknowledged"] == 130)
+        bad = tmp_path / "bad.jsonl"
+        bad.write_text("{}\n")
+        no = edgeagent("outbox", "import", bad, "--config", config)
+        assert no.returncode == 1 and "line 1" in no.stderr.lower()
+    finally:
+        daemon.stop()
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert sorted(one["sequence"] for one in found if one["entity"] == "g0") == list(range(1, 14))
+
+
+async def stored(path, count):
+    outbox = SqliteOutbox(path, FakeClock(), OutboxConfig(), ("city",))
+    await outbox.put([water(float(i), source=f"g{i % 10}", facts={"place": "宮川橋  上流"}) for i in range(count)])
+    await outbox.close()
+
+
 def test_nobody_answers(tmp_path):
     done = edgeagent("outbox", "dead", "list", "--config", config_of(tmp_path))
     assert done.returncode == 1 and "→" in done.stderr
