@@ -84,8 +84,9 @@ class Store:
         self._look_for_wrecks = True
         self._start(first_id=0)
         began_s = clock.mono()
-        while self._salvage() and clock.mono() - began_s < _SALVAGE_S:
-            pass
+        with contextlib.suppress(OutboxUnavailable):  # is in the notices; a start must not fail for the sake of it
+            while self._salvage() and clock.mono() - began_s < _SALVAGE_S:
+                pass
 
     # -- opening -----------------------------------------------------------------------------
 
