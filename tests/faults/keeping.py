@@ -61,7 +61,7 @@ async def stored(outbox: SqliteOutbox, readings) -> None:
 
 async def settled(outbox: SqliteOutbox, luck: random.Random) -> None:
     try:
-        batch = await outbox.lease(UPLINK, luck.choice((5, 40, 200)))
+        batch = await outbox.lease(UPLINK, luck.choice((5, 40, 500)), together=True)
     except OutboxUnavailable as error:
         say("!", error.code)
         return

@@ -3,6 +3,9 @@
 The long run opens 50,000 images (EDGEAGENT_ROUNDS=1000).
 """
 
+import asyncio
+import copy
+import itertools
 import shutil
 from collections import Counter
 from random import Random
@@ -16,6 +19,7 @@ from tests.faults.verdict import rounds
 pytestmark = [pytest.mark.slow, pytest.mark.tool("strace")]
 PUTS = 150  # long enough for several checkpoints of the WAL
 FILE = "outbox.db"
+TOGETHER = 12  # images opened at a time: each waits for its own syncs
 
 
 async def test_a_power_cut_at_any_moment(tmp_path):
@@ -45,19 +49,26 @@ async def harm(tmp_path, ops, images):
     assert end.ended and len(end.accepted) > 300 and len(end.settled) > 100 and not end.refusals
     luck = Random(7)
     cuts = Counter(luck.choices(range(len(ops)), k=images))
-    disk, promised, found = Disk(), Promises(), []
-    place = tmp_path / "image"
+    disk, promised, found, opening = Disk(), Promises(), [], []
     for at, op in enumerate(ops):
         disk.happens(op)
         if op.what == "say":
             heard(promised, op.data)
         for n in range(cuts[at]):
+            place = tmp_path / f"image-{at}-{n}"
             place.mkdir()
             disk.cut(place, luck)
-            broke = await broken(place / FILE, promised, end.accepted)
-            found += [f"{what} (image {n} after {at}: {op.what} {op.name})" for what in broke]
-            shutil.rmtree(place)
+            opening.append((place, f"{op.what} {op.name}", copy.deepcopy(promised)))
+        if len(opening) >= TOGETHER or op is ops[-1]:
+            found += itertools.chain.from_iterable(await asyncio.gather(*(look(*one, end) for one in opening)))
+            opening.clear()
     return found
+
+
+async def look(place, after, promised, end):
+    broke = await broken(place / FILE, promised, end.accepted)
+    shutil.rmtree(place)
+    return [f"{what} ({place.name}, after {after})" for what in broke]
 
 
 def heard(promised: Promises, said: bytes) -> None:
