@@ -51,7 +51,7 @@ def run(folder, call, error, when, lives=LIVES):
 @pytest.mark.parametrize("call", SHORT)
 async def test_what_the_disk_refuses_is_said_and_what_was_promised_is_kept(tmp_path, call, error):
     hits = refusals = accepted = 0
-    for when in [*SHORT[call], *(every_call(tmp_path, call) if ROUNDS else ())]:
+    for when in dict.fromkeys((*SHORT[call], *(every_call(tmp_path, call) if ROUNDS else ()))):
         folder = tmp_path / when.replace("+", "_")
         folder.mkdir()
         promised, injected = run(folder, call, error, when)
