@@ -98,7 +98,7 @@ def cpu100():
                     f"sd_{name}",
                     writes / after["outbox"]["accepted"] / registers,
                     "bytes written to disk per value",
-                    rate * CPU_S,
+                    round(rate * CPU_S),
                 )
                 say(name, 100 * cpu_s / CPU_S * 100 / rate, "percent of one core at 100/s", round(rate * CPU_S))
 
