@@ -1,7 +1,7 @@
 """PURE  readings -> readings.  May import: reading errors ports tables.
 
 Adding one: a file with a frozen Config and a class `Rule(config, source)`, and a line in RULES.
-A driver names the rules it accepts; those with a config section run, in RULES' order.
+A driver names the rules it accepts, in the order of this table; those with a config section run.
 """
 
 from __future__ import annotations

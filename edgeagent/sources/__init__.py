@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from edgeagent import tables
 from edgeagent.ports import Source, SourceConfig, Surroundings
 
-__all__ = ["SOURCES", "SourceDriver", "driver", "names"]
+__all__ = ["SOURCES", "SourceDriver", "driver"]
 
 SOURCES = {
     "modbus-gauge": "edgeagent.sources.modbus_gauge:ModbusGauges",
@@ -44,11 +44,6 @@ class SourceDriver(Protocol):
     def make(cls, configs: Sequence[Any], around: Surroundings) -> Source:
         """The running object for one group of sections."""
         ...
-
-
-def names() -> tuple[str, ...]:
-    """Every driver name a config may use."""
-    return tables.names(SOURCES, _GROUP)
 
 
 def driver(name: str) -> SourceDriver:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from edgeagent import tables
 from edgeagent.ports import Surroundings, Uplink, UplinkConfig
 
-__all__ = ["UPLINKS", "UplinkDriver", "driver", "names"]
+__all__ = ["UPLINKS", "UplinkDriver", "driver"]
 
 UPLINKS = {
     "ngsi-ld": "edgeagent.uplinks.ngsi_http:NgsiLd",
@@ -33,11 +33,6 @@ class UplinkDriver(Protocol):
     def make(cls, config: Any, around: Surroundings) -> Uplink:  # noqa: ANN401  the driver's own Config
         """The running object for one section."""
         ...
-
-
-def names() -> tuple[str, ...]:
-    """Every driver name a config may use."""
-    return tables.names(UPLINKS, _GROUP)
 
 
 def driver(name: str) -> UplinkDriver:

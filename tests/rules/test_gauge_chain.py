@@ -1,6 +1,6 @@
 """A gauge's trip through all of its rules, in the order of the RULES table."""
 
-from edgeagent import rules
+from edgeagent import rules, sources
 from edgeagent.reading import Kind, Quality, Quantity, Reading, Unit
 from edgeagent.rules.alarm import AlarmConfig, Levels
 from edgeagent.rules.calibrate import CalibrateConfig
@@ -53,3 +53,10 @@ def test_a_spider_before_the_sensor_is_no_flood():
     levels = [r.quantities["level"] for r in out if r.kind is Kind.WATER]
     assert levels == [Quantity(0.52, Unit.METRE)] * 4 + [Quantity(None, Unit.METRE, Quality.MISSING)] * 2
     assert not [r for r in out if r.kind is Kind.ALERT and r.quantities["active"].value]
+
+
+def test_every_driver_names_its_rules_in_the_order_of_the_table():
+    """The daemon builds chains in the driver's order, this file in the table's: they must be one."""
+    for name in sources.SOURCES:
+        accepted = sources.driver(name).rules
+        assert list(accepted) == [rule for rule in rules.names() if rule in accepted], name
