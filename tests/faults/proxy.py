@@ -54,7 +54,7 @@ class Proxy:
         elif before == "refuse":
             await self._listen()
 
-    async def follow(self, schedule, *, patience_s: float = 6.0) -> None:
+    async def follow(self, schedule, *, patience_s: float = 30.0) -> None:
         """Live through (mode, seconds) pairs: each mode lasts until it has bitten, and so long; between
         two of them the line is well until something was answered."""
         for mode, seconds in schedule:
