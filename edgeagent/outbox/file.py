@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edgeagent.clock import Clock
 from edgeagent.errors import OutboxUnavailable
-from edgeagent.outbox import schema, trouble
+from edgeagent.outbox import schema, tail, trouble
 
 __all__ = ["File"]
 
@@ -46,6 +46,9 @@ class File:
         path: the database file; its folder is made if need be.
         max_bytes: how large it may grow.
         clock: names the files set aside.
+
+    Attributes:
+        tail_lost: SQLite dropped rows when the file was opened; what the WAL held was set aside.
     """
 
     def __init__(self, path: Path, *, max_bytes: int, clock: Clock) -> None:
@@ -55,6 +58,7 @@ class File:
         self._db: sqlite3.Connection | None = None
         self._node: tuple[int, int] | None = None
         self._most_pages = 0
+        self.tail_lost = False
 
     @property
     def is_open(self) -> bool:
@@ -75,11 +79,14 @@ class File:
             OutboxUnavailable: folder or file cannot be used.
             sqlite3.DatabaseError: SQLite says no; the caller decides whether to set the file aside.
         """
-        self._touch()
+        made = self._touch()
         self._connect()
         version = self.db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(schema.STEPS):
             raise trouble.NotOurs(f"made by a newer edgeagent (schema {version}, known {len(schema.STEPS)})")
+        last, noted = self._last_row() if version else 0, tail.read(self.path)
+        if noted > last and not made:
+            self._keep_tail(last, noted)  # before anything is written: the next write goes over it
         for number, step in enumerate(schema.STEPS[version:], version + 1):
             with self.transaction():
                 for statement in step:
@@ -168,12 +175,7 @@ class File:
             OutboxUnavailable: it cannot be renamed.
         """
         self.drop()
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock.now().wall_ms / 1000))
-        aside = self.path.with_name(f"{self.path.name}.bad-{stamp}")
-        count = 1
-        while aside.exists():
-            count += 1
-            aside = self.path.with_name(f"{self.path.name}.bad-{stamp}-{count}")
+        aside = self._name_aside()
         try:
             aside.with_name(aside.name + _UNREAD).touch(0o600)
             for tail in ("-wal", ""):
@@ -189,27 +191,72 @@ class File:
         marks = sorted(self.path.parent.glob(f"{self.path.name}.bad-*{_UNREAD}"))
         return marks[0].with_name(marks[0].name.removesuffix(_UNREAD)) if marks else None
 
+    def rows_aside(self, aside: Path) -> tuple[int, int]:
+        """(first, last) row id wanted from a file set aside: the lost tail, or (1, 0) for whatever it has."""
+        try:
+            first, last = aside.with_name(aside.name + _UNREAD).read_text(encoding="ascii").split()
+            return int(first), int(last)
+        except (OSError, ValueError):
+            return 1, 0
+
     def was_read(self, aside: Path) -> None:
         """Its readings have been brought back."""
         with contextlib.suppress(OSError):
             aside.with_name(aside.name + _UNREAD).unlink(missing_ok=True)
 
+    def _last_row(self) -> int:
+        """The highest row id the file knows of."""
+        return int(self.db.execute(schema.LAST_ROW).fetchone()[0])
+
+    def _keep_tail(self, last: int, noted: int) -> None:
+        """Set the WAL's content aside, for the rows from last + 1 to noted that SQLite does not find in it."""
+        aside = self._name_aside()
+        wal = self.path.with_name(self.path.name + "-wal")
+        try:
+            with aside.with_name(aside.name + "-wal").open("xb") as copy:
+                os.fchmod(copy.fileno(), 0o600)
+                with contextlib.suppress(FileNotFoundError):
+                    copy.write(wal.read_bytes())
+                copy.flush()
+                os.fsync(copy.fileno())
+            aside.touch(0o600)
+            mark = aside.with_name(aside.name + _UNREAD)
+            mark.touch(0o600)
+            mark.write_text(f"{last + 1} {noted}", encoding="ascii")
+            self._forget_old()
+        except OSError as error:
+            raise trouble.of_file(error, self.path) from error
+        self.tail_lost = True
+
+    def _name_aside(self) -> Path:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock.now().wall_ms / 1000))
+        aside = self.path.with_name(f"{self.path.name}.bad-{stamp}")
+        count = 1
+        while aside.exists():
+            count += 1
+            aside = self.path.with_name(f"{self.path.name}.bad-{stamp}-{count}")
+        return aside
+
     def _forget_old(self) -> None:
         tails = ("-wal", _UNREAD)
         found = sorted(p for p in self.path.parent.glob(f"{self.path.name}.bad-*") if not p.name.endswith(tails))
         for old in found[:-_MOST_ASIDE]:
-            for tail in ("", *tails):
-                old.with_name(old.name + tail).unlink(missing_ok=True)
+            for end in ("", *tails):
+                old.with_name(old.name + end).unlink(missing_ok=True)
 
-    def _touch(self) -> None:
+    def _touch(self) -> bool:
+        """See to it that there is a file that only we can read; whether it had to be made."""
+        made = False
         try:
             self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                made = True
             # never opened and closed here when it exists: that would drop SQLite's own fcntl locks
             self.path.chmod(0o600)
         except OSError as error:
             raise trouble.of_file(error, self.path) from error
+        return made
 
     def _connect(self) -> None:
         self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)

@@ -3,8 +3,9 @@
 SQLite refuses a whole file for one bad header or interior page, though the readings lie in leaf
 pages that are sound.  So the pages are read as the file format says (sqlite.org/fileformat2.html,
 sections 1.6, 2.1 and 4): table leaf pages (13) for rows and boots, index leaf pages (10) for the
-accounts and runs, newer versions of pages from the WAL.  Every record carries a CRC, so a page that
-is no longer in use, or half overwritten, yields either what was once stored or nothing.
+accounts and runs.  First the WAL, from its newest frame back, whatever its checksums say, then the
+file.  Every record carries a CRC, so a page that is no longer in use, or half overwritten, yields
+either what was once stored or nothing.
 
 Old pages also hold rows that were deleted because everybody had them; the accounts tell.  What is
 settled stays settled, so the highest floor and every run found anywhere are good.  Where the
@@ -14,6 +15,7 @@ accounts cannot be read, rows are delivered a second time rather than not at all
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -52,69 +54,78 @@ class Salvage:
     Args:
         path: the file, set aside.
         uplinks: ids of the configured uplinks.
-        page: go on after this many pages.
+        place: rows of so many frames and pages were brought back before.
+        rows: (first, last) id of the rows wanted; a last of 0 for all there are.
+
+    Attributes:
+        place: frames and pages read so far.
+        brought: rows found since this object was made.
+        settled: ids that need nothing more, by uplink.
     """
 
-    def __init__(self, path: Path, uplinks: Collection[str], *, page: int = 0) -> None:
+    def __init__(self, path: Path, uplinks: Collection[str], *, place: int = 0, rows: tuple[int, int] = (1, 0)) -> None:
         self.path = path
-        self.page = page
-        self.resumed = page > 0
-        self.seen = Ids()
+        self.place = 0
+        self.brought = 0
+        self._had, (self._first, self._last) = place, rows
+        self._seen = Ids()
         self._file: BinaryIO = path.open("rb")
         self._pages = path.stat().st_size // _PAGE
-        self._newer = _read_wal(path)
+        self._frames = _read_wal(path)
+        self._newest = dict(reversed(self._frames))
         self.settled = {name: Ids() for name in (STORE, *uplinks)}
-        for number in [*range(1, min(_TABLES, self._pages) + 1), *self._newer]:
-            for columns in self._records(self._load(number), _INDEX_LEAF):
+        pages = (self._page(number) for number in range(1, min(_TABLES, self._pages) + 1))
+        for page in itertools.chain(pages, (page for _, page in self._frames)):
+            for columns in self._records(page, _INDEX_LEAF):
                 self._learn(columns)
 
     @property
     def done(self) -> bool:
-        """Whether every page was read."""
-        return self.page >= self._pages and not self._newer
+        """Whether everything was read."""
+        return self.place >= len(self._frames) + self._pages
 
     def read(self, pages: int) -> Found:
-        """The next pages."""
+        """What the next pages hold and no page before them held."""
         found = Found({}, {})
         for _ in range(pages):
-            if self.page < self._pages:
-                self.page += 1
-                if self.page not in self._newer:
-                    self._take(self._load(self.page), found)
-            elif self._newer:
-                self._take(self._newer.pop(next(iter(self._newer))), found)
+            if self.done:
+                break
+            at = self.place
+            page = self._frames[at][1] if at < len(self._frames) else self._page(at - len(self._frames) + 1)
+            self.place += 1
+            self._take(page, found if self.place > self._had else Found({}, {}))
+        self.brought += len(found.rows)
         return found
 
     def missing(self) -> int:
-        """Rows that must have been there, were owed to somebody, and were not found; 0 when it began earlier."""
-        if self.resumed:
-            return 0
+        """Rows that must have been there, were owed to somebody, and were not found."""
         gone = self.settled[STORE]
         return sum(
             after - before + 1
-            for first, last in gone.gaps(1, max(self.seen.last, gone.last))
-            for before, after in self.seen.gaps(first, last)
+            for first, last in gone.gaps(self._first, self._last or max(self._seen.last, gone.last))
+            for before, after in self._seen.gaps(first, last)
         )
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
-    def _load(self, number: int) -> bytes:
-        if number in self._newer:
-            return self._newer[number]
+    def _page(self, number: int) -> bytes:
         self._file.seek((number - 1) * _PAGE)
         return self._file.read(_PAGE)
 
     def _take(self, page: bytes, found: Found) -> None:
         for columns in self._records(page, _TABLE_LEAF):
             match columns:
-                case [int(row), int(), bytes(record)] if row not in self.seen and not self._gone(row):
+                case [int(row), int(), bytes(record)] if row not in self._seen and self._wanted(row):
                     with contextlib.suppress(OutboxUnavailable):
                         found.rows[row] = unpack(record)
-                        self.seen.add(row, row)
+                        self._seen.add(row, row)
                 case [int(), str(boot), int(offset_ms)]:
                     found.boots[boot] = offset_ms
+
+    def _wanted(self, row: int) -> bool:
+        return row >= self._first and (not self._last or row <= self._last) and not self._gone(row)
 
     def _gone(self, row: int) -> bool:
         return row in self.settled[STORE] or (
@@ -165,9 +176,9 @@ class Salvage:
         parts = [page[at : at + here]]
         following = int.from_bytes(page[at + here : at + here + 4], "big")
         for _ in range(size // (_PAGE - 4) + 1):
-            if not 0 < following <= self._pages and following not in self._newer:
+            if not 0 < following <= self._pages and following not in self._newest:
                 break
-            more = self._load(following)
+            more = self._newest.get(following) or self._page(following)
             parts.append(more[4:])
             following = int.from_bytes(more[:4], "big")
         return b"".join(parts)[:size]
@@ -204,16 +215,15 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     raise ValueError(raw)
 
 
-def _read_wal(path: Path) -> dict[int, bytes]:
-    """The newest version of each page in the WAL beside the file."""
+def _read_wal(path: Path) -> list[tuple[int, bytes]]:
+    """(page number, page) of every frame in the WAL beside the file: this round's newest first, then older ones."""
     try:
         raw = path.with_name(path.name + "-wal").read_bytes()
     except OSError:
-        return {}
-    pages: dict[int, bytes] = {}
-    salt = raw[16:24]
-    for at in range(_WAL_HEAD, len(raw) - _FRAME_HEAD - _PAGE + 1, _FRAME_HEAD + _PAGE):
-        if raw[at + 8 : at + 16] != salt:
-            break  # frames of an earlier round
-        pages[int.from_bytes(raw[at : at + 4], "big")] = raw[at + _FRAME_HEAD : at + _FRAME_HEAD + _PAGE]
-    return pages
+        return []
+    frames = [
+        (raw[at + 8 : at + 16] == raw[16:24], raw[at : at + 4], raw[at + _FRAME_HEAD : at + _FRAME_HEAD + _PAGE])
+        for at in range(_WAL_HEAD, len(raw) - _FRAME_HEAD - _PAGE + 1, _FRAME_HEAD + _PAGE)
+    ]
+    frames.sort(key=lambda frame: frame[0])  # stable: within a round they stay in order
+    return [(int.from_bytes(number, "big"), page) for _, number, page in reversed(frames)]

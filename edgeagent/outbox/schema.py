@@ -19,11 +19,13 @@ __all__ = [
     "DROP_DEAD",
     "DROP_RUN",
     "DROP_RUNS",
+    "LAST_ROW",
     "NEXT",
     "OLD",
     "ONE",
     "PRUNE_BOOTS",
     "PRUNE_DEAD",
+    "RAISE_STREAMS",
     "SET_ACCOUNT",
     "SET_NUMBER",
     "SET_RUN",
@@ -75,6 +77,12 @@ NEXT = f"SELECT id, {_RECORD} FROM rows WHERE id BETWEEN ? AND ? ORDER BY id LIM
 OLD = f"SELECT id, cls, {_RECORD} FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608  a constant
 ONE = f"SELECT {_RECORD} FROM rows WHERE id = ?"  # noqa: S608  a constant
 
+LAST_ROW = (
+    "SELECT max((SELECT coalesce(max(id), 0) FROM rows), (SELECT coalesce(max(floor), 0) FROM accounts), "
+    "(SELECT coalesce(max(last), 0) FROM runs))"
+)
+
+RAISE_STREAMS = "UPDATE streams SET last = ?"
 SET_STREAM = (
     "INSERT INTO streams VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last, row = excluded.row"
 )

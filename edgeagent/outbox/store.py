@@ -10,53 +10,34 @@ import contextlib
 import itertools
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-
-import msgspec
 
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
-from edgeagent.outbox import mark, retention, schema, trouble
+from edgeagent.outbox import schema, trouble
 from edgeagent.outbox.books import Books
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
 from edgeagent.outbox.pace import Pace
-from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, pack, restamp, unpack
-from edgeagent.outbox.salvage import Found, Salvage
+from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, restamp, unpack
+from edgeagent.outbox.rescue import Rescue
+from edgeagent.outbox.room import Room
+from edgeagent.outbox.shelf import Shelf
 from edgeagent.ports import Batch, DeadLetter, Delivery, Lane, OutboxPlan, OutboxStats, Row, UplinkStats
-from edgeagent.reading import Kind, Moment, Quantity, Reading, ReadingClass, TimeTrust
+from edgeagent.reading import Moment, Reading
 
 __all__ = ["Store"]
 
 _log = logging.getLogger(__name__)
-_CLASS = {ReadingClass.ALARM: 0, ReadingClass.LIVE: 1, ReadingClass.ROUTINE: 2}
 _MOST_NOTICES = 100
-_HIGH, _LOW = 0.97, 0.95  # thinning begins and ends at these shares of the room
-_STEP = 5000  # rows looked at in one step of thinning
-_STEPS = 10  # steps before one put: its caller waits for them
 _SALVAGE_S = 3.0  # of reading a damaged file before work begins; the rest is read between calls
-_SALVAGE_PAGES = 64  # read at a time
-_FEW = 50  # a stage waits until so many ids are new to it
 
 
 def _readable(record: bytes) -> Reading | None:
     with contextlib.suppress(RecordUnknown, RecordDamaged):
         return unpack(record)
     return None
-
-
-def _run(db: sqlite3.Connection, sql: str, rows: list[tuple[int]]) -> None:
-    db.executemany(sql, rows)
-
-
-class _New(msgspec.Struct):
-    """Readings on their way into the file; streams: number and row id of the newest, by name."""
-
-    readings: list[Reading]
-    rows: list[tuple[int, int, bytes]]
-    streams: dict[str, tuple[int, int]]
-    boots: dict[str, int]
 
 
 class Store:
@@ -80,8 +61,7 @@ class Store:
         self._dead_letters = dead_letters
         self._file = File(path, max_bytes=max_bytes, clock=clock)
         self._pace = Pace(clock.mono())
-        self._wreck: Salvage | None = None
-        self._look_for_wrecks = True
+        self._rescue = Rescue(self._file, self._uplinks, clock, self._notice)
         self._start(first_id=0)
         began_s = clock.mono()
         with contextlib.suppress(OutboxUnavailable):  # is in the notices; a start must not fail for the sake of it
@@ -109,32 +89,35 @@ class Store:
 
     def _load(self, first_id: int) -> None:
         try:
-            self._read_all(first_id)
+            self._file.open()
+            if self._file.tail_lost:
+                self._notice(OutboxUnavailable("outbox.tail-lost", file=str(self._file.path)))
+                self._rescue.look_again()
+            self._shelf = Shelf(
+                self._file,
+                self._uplinks,
+                clock=self._clock,
+                pace=self._pace,
+                dead_letters=self._dead_letters,
+                first_id=first_id,
+                reread=self._reread,
+            )
         except (KeyError, TypeError, ValueError) as error:  # SQLite read it, and it makes no sense
             raise trouble.NotOurs(f"{type(error).__name__}: {error}") from error
+        self._room = Room(self._shelf)
 
-    def _read_all(self, first_id: int) -> None:
-        self._file.open()
-        db = self._file.db
-        self._mark = mark.read(self._file.path)
-        numbers = dict(db.execute("SELECT name, value FROM numbers"))
-        if not numbers and db.execute("SELECT count(*) FROM accounts").fetchone()[0] == 0:  # a fresh file
-            numbers = {"base": self._mark, "lost": 0, "thinned": 0}
-            with self._file.transaction():
-                db.executemany(schema.SET_NUMBER, numbers.items())
-                Books.begin(self._file, first_id)
-        db.execute(schema.PRUNE_BOOTS)
-        self._base, self._salvaged = numbers["base"], numbers.get("salvaged", 0)
-        self._streams: dict[str, int] = dict(db.execute("SELECT name, last FROM streams"))
-        self._accepted = self._salvaged + sum(self._streams.values()) - self._base * len(self._streams)
-        self._offsets: dict[str, int] = dict(db.execute("SELECT boot_id, offset_ms FROM boots"))
-        self._books = Books(self._file, self._uplinks, dead_letters=self._dead_letters)
-        self._brought: dict[str, int] = {}
-        self._reached = [0] * len(retention.STAGES)
+    def _reread(self) -> None:
+        last = self._ledger.last
+        self._file.drop()
+        self._start(first_id=last)
+
+    @property
+    def _books(self) -> Books:
+        return self._shelf.books
 
     @property
     def _ledger(self) -> Ledger:
-        return self._books.ledger
+        return self._shelf.ledger
 
     # -- the three verbs ---------------------------------------------------------------------
 
@@ -147,59 +130,16 @@ class Store:
         self._salvage()
         with self._door():
             self._file.check_present()
-            if self._file.fullness() > _HIGH:
-                self._make_room()
+            if self._room.scarce:
+                self._room.make()
             try:
-                return self._add(readings)
+                stored = self._shelf.add(readings)
             except sqlite3.OperationalError as error:
-                if not trouble.is_full(error) or not self._make_room(all_of_it=True):
+                if not trouble.is_full(error) or not self._room.make(all_of_it=True):
                     raise
-                return self._add(readings)
-
-    def _add(self, readings: Sequence[Reading]) -> list[Reading]:
-        new = self._stamp(readings)
-        with self._file.transaction():
-            self._insert(new)
-        self._note(new)
-        if self._books.dirty:  # acknowledgements that a full disk kept from being written
-            self._write_if_possible()  # the readings are stored, whatever becomes of this
-        return new.readings
-
-    def _stamp(self, readings: Sequence[Reading]) -> _New:
-        """Give readings their numbers and row ids; nothing is stored yet."""
-        new = _New([], [], {}, {})
-        row = self._ledger.last
-        for reading in readings:
-            stream = reading.stream
-            before = new.streams.get(stream)
-            number = (before[0] if before else self._streams.get(stream, self._base)) + 1
-            stamped = msgspec.structs.replace(reading, sequence=number)
-            row += 1
-            new.streams[stream] = (number, row)
-            new.rows.append((row, _CLASS[reading.cls], pack(stamped)))
-            new.readings.append(stamped)
-            self._learn(reading.at, new.boots)
-        highest = max((number for number, _ in new.streams.values()), default=0)
-        if highest > self._mark:
-            mark.write(self._file.path, highest + mark.STEP)
-            self._mark = highest + mark.STEP
-        return new
-
-    def _insert(self, new: _New) -> None:
-        db = self._file.db
-        db.executemany(schema.ADD_ROW, new.rows)
-        db.executemany(schema.SET_STREAM, [(name, *ends) for name, ends in new.streams.items()])
-        if new.boots:
-            db.executemany(schema.ADD_BOOT, new.boots.items())
-
-    def _note(self, new: _New) -> None:
-        """What was stored is true in RAM too."""
-        self._streams.update((name, number) for name, (number, _) in new.streams.items())
-        self._offsets.update(new.boots)
-        self._accepted += len(new.rows)
-        self._pace.stored(self._clock.mono(), len(new.rows), sum(len(record) for _, _, record in new.rows))
-        for stored in new.readings:
-            self._ledger.add(stored.stream, alarm=stored.cls is ReadingClass.ALARM)
+                stored = self._shelf.add(readings)
+            self._shelf.write_if_possible()  # acknowledgements that a full disk kept from being written
+            return stored
 
     def lease(self, uplink: str, limit: int, *, backfill: bool, together: bool = False) -> Batch:
         """Up to `limit` rows this uplink may have now; none if there are none."""
@@ -209,10 +149,9 @@ class Store:
                 lost = self._ledger.lost
                 lane, found = self._find(uplink, limit, backfill=backfill, together=together)
                 self._ledger.lease(uplink, found)
-                self._learn_now()
+                self._shelf.learn_now()
                 rows = [row for row in map(self._read, found.items()) if row is not None]
-                if self._books.dirty:
-                    self._write_if_possible()
+                self._shelf.write_if_possible()
                 if self._ledger.lost > lost:
                     count = self._ledger.lost - lost
                     self._notice(OutboxUnavailable("outbox.rows-lost", file=str(self._file.path), count=count))
@@ -249,7 +188,7 @@ class Store:
             ledger, now = self._ledger, self._clock.now()
             oldest = {name: self._oldest_s(account, now) for name, account in ledger.accounts.items()}
             return OutboxStats(
-                accepted=self._accepted,
+                accepted=self._shelf.accepted,
                 acknowledged=ledger.store.acknowledged,
                 waiting=ledger.waiting,
                 thinned=ledger.thinned,
@@ -267,8 +206,7 @@ class Store:
     def plan(self) -> OutboxPlan:
         """How long an outage may last at the pace of the last hour."""
         with self._door():
-            free = max(int(self._file.room_bytes() * _HIGH) - self._file.used_bytes(), 0)
-            return self._pace.plan(self._clock.mono(), free)
+            return self._pace.plan(self._clock.mono(), self._room.free_bytes())
 
     def close(self) -> None:
         """Write what is still only in RAM, fold the WAL into the file, let go."""
@@ -321,7 +259,7 @@ class Store:
     def _read(self, item: tuple[int, bytes]) -> Row | None:
         row, record = item
         try:
-            return Row(row, restamp(unpack(record), self._offsets))
+            return Row(row, restamp(unpack(record), self._shelf.offsets))
         except RecordUnknown as error:  # stays leased, hence unsent and waiting, until a newer edgeagent starts
             if not any(notice.code == error.code for notice in self.notices):
                 self._notice(error)
@@ -347,205 +285,23 @@ class Store:
             if found is None:
                 continue
             with contextlib.suppress(RecordUnknown, RecordDamaged):
-                return age_s(restamp(unpack(found[0]), self._offsets).at, now)
+                return age_s(restamp(unpack(found[0]), self._shelf.offsets).at, now)
         return 0.0
 
-    # -- writing -----------------------------------------------------------------------------
-
-    def _learn(self, at: Moment, offsets: dict[str, int]) -> None:
-        if at.boot_id not in self._offsets and at.trust is TimeTrust.SYNCED:
-            offsets.setdefault(at.boot_id, at.wall_ms - at.mono_ms)
-
-    def _learn_now(self) -> None:
-        """The clock may have become trusted since the last reading was put."""
-        offsets: dict[str, int] = {}
-        self._learn(self._clock.now(), offsets)
-        if offsets:
-            with contextlib.suppress(sqlite3.OperationalError):  # told with the next moment, then
-                with self._file.transaction():
-                    self._file.db.executemany(schema.ADD_BOOT, offsets.items())
-                self._offsets.update(offsets)
-
-    def _write_if_possible(self) -> None:
-        """A full or read-only disk leaves the books dirty until a later write; damage is raised."""
-        with contextlib.suppress(sqlite3.OperationalError):
-            self._books.write()
-
-    # -- making room -------------------------------------------------------------------------
-
-    def _make_room(self, *, all_of_it: bool = False) -> bool:
-        """Thin until there is room again, but not for longer than a put may wait.
-
-        Args:
-            all_of_it: go on as long as there is something to thin: without it the put fails.
-
-        Returns:
-            Whether anything went.
-        """
-        before = self._ledger.thinned
-        for step in itertools.count():
-            if step >= _STEPS and not all_of_it:
-                break
-            if self._file.fullness() <= (_LOW / 2 if all_of_it else _LOW) or not self._thin():
-                break
-        return self._ledger.thinned > before
-
-    def _thin(self) -> bool:
-        """One step; False when there is nothing left that may go."""
-        ledger = self._ledger
-        boundary = ledger.last - max(_FEW, ledger.waiting // 10)
-        floor = ledger.store.settled.floor
-        begins = [max(reached, floor) for reached in self._reached]
-        index = next((at for at, begin in enumerate(begins) if begin + _FEW <= boundary), None)
-        if index is None:
-            return False
-        begin, stage = begins[index], retention.STAGES[index]
-        found = self._file.db.execute(schema.OLD, (begin, boundary, _STEP)).fetchall()
-        self._reached[index] = found[-1][0] if len(found) == _STEP else boundary
-        classes = {_CLASS[cls] for cls in stage.classes} | ({_CLASS[ReadingClass.ROUTINE]} if stage.gaps else set())
-        rows = []
-        for row, cls, record in found:
-            if cls in classes and not ledger.on_lease(row):
-                with contextlib.suppress(RecordUnknown, RecordDamaged):  # met and counted when it is leased
-                    rows.append(Row(row, unpack(record)))
-        cut = retention.cut(rows, stage, ledger.order.newest, ledger.untouched)
-        return not cut.gone or self._replace(cut)
-
-    def _replace(self, cut: retention.Cut) -> bool:
-        """Delete, change and add in one transaction, so that every loss is named or did not happen."""
-        if self._books.dirty:
-            self._books.write()
-        new = self._stamp(cut.gaps)
-
-        def write() -> None:
-            self._file.db.executemany(schema.CHANGE_ROW, [(pack(row.reading), row.id) for row in cut.changed])
-            self._insert(new)
-
-        for run in runs_of(cut.gone):
-            self._books.forget(self._ledger.thin(*run))
-        if not self._write_or_reread(write):
-            return False
-        self._note(new)
-        return True
-
-    def _write_or_reread(self, also: Callable[[], None]) -> bool:
-        """Write; if that fails the ledger is ahead of the file, which is therefore read anew."""
-        try:
-            self._books.write(also)
-        except sqlite3.OperationalError as error:
-            _log.warning("%s: not written: %s", self._file.path, error)
-            self._file.drop()
-            self._start(first_id=self._ledger.last)
-            return False
-        return True
-
-    # -- bringing back -----------------------------------------------------------------------
-
-    def _salvage(self) -> bool:
-        """Bring some rows of a damaged file back; False when there is none (any more)."""
-        with self._door():
-            if self._wreck is None and self._look_for_wrecks:
-                self._wreck = self._next_wreck()
-            wreck = self._wreck
-            if wreck is None:
-                return False
-            if self._file.fullness() > _HIGH and self._thin() and self._file.fullness() > _HIGH:
-                return True
-            try:
-                found = wreck.read(_SALVAGE_PAGES)
-            except OSError as error:
-                self._notice(trouble.of_file(error, wreck.path))
-                self._end_salvage(wreck)
-                return True
-            if not self._bring_back(wreck, found):
-                wreck.close()
-                self._wreck = None  # from where the file remembers it, at the next call
-                return False
-            if wreck.done:
-                self._end_salvage(wreck)
-            return True
-
-    def _next_wreck(self) -> Salvage | None:
-        path = self._file.unread()
-        if path is None:
-            self._look_for_wrecks = False
-            return None
-        got = self._file.db.execute("SELECT value FROM numbers WHERE name = ?", (path.name,)).fetchone()
-        try:
-            return Salvage(path, self._uplinks, page=got[0] if got else 0)
-        except OSError as error:
-            self._notice(trouble.of_file(error, path))
-            self._file.was_read(path)
-            return None
-
-    def _bring_back(self, wreck: Salvage, found: Found) -> bool:
-        """Rows keep their numbers; who had them already is not owed them again."""
-        boots = {name: offset_ms for name, offset_ms in found.boots.items() if name not in self._offsets}
-        items = [
-            (reading, [name for name in self._ledger.accounts if old in wreck.settled[name]])
-            for old, reading in sorted(found.rows.items())
-        ]
-
-        def write() -> None:
-            self._file.db.executemany(schema.ADD_BOOT, boots.items())
-            self._file.db.execute(schema.SET_NUMBER, (wreck.path.name, wreck.page))
-
-        if not self._readmit(items, write):
-            return False
-        self._offsets.update(boots)
-        return True
-
-    def _readmit(self, items: Sequence[tuple[Reading, Iterable[str]]], also: Callable[[], None]) -> bool:
-        """Store readings that have their numbers already, under new ids.
-
-        Args:
-            items: each reading with the uplinks it is not owed to.
-            also: what else belongs into the transaction.
-
-        Returns:
-            False when it could not be written.
-        """
-        newest: dict[str, tuple[int, int]] = {}
-        rows, settled = [], []
-        for row, (reading, names) in enumerate(items, self._ledger.last + 1):
-            stream = reading.stream
-            rows.append((row, _CLASS[reading.cls], pack(reading)))
-            if self._streams.get(stream, self._base) == self._base and reading.sequence >= self._brought.get(stream, 0):
-                newest[stream] = (self._base, row)
-                self._brought[stream] = reading.sequence
-            settled += [(row, name) for name in names]
-        ends = {row: stream for stream, (_, row) in newest.items()}
-
-        def write() -> None:
-            db = self._file.db
-            db.executemany(schema.ADD_ROW, rows)
-            db.executemany(schema.SET_STREAM, [(name, *end) for name, end in newest.items()])
-            db.execute(schema.SET_NUMBER, ("salvaged", self._salvaged + len(rows)))
-            also()
-
-        for row, cls, _ in rows:
-            self._ledger.add(ends.get(row), alarm=cls == _CLASS[ReadingClass.ALARM])
-        for row, name in settled:
-            self._ledger.settle_unsent(name, row)
-        if not self._write_or_reread(write):
-            return False
-        self._streams.update((name, self._base) for name in newest if name not in self._streams)
-        self._salvaged += len(rows)
-        self._accepted += len(rows)
-        return True
+    # -- carried by hand ---------------------------------------------------------------------
 
     def waiting(self, after: int, limit: int) -> list[Row]:
         """Rows owed to anybody, from above id `after`; what cannot be read is left out."""
         with self._door():
             found = self._file.db.execute(schema.OLD, (after, self._ledger.last, limit)).fetchall()
             readings = ((row, _readable(record)) for row, _, record in found)
-            return [Row(row, restamp(reading, self._offsets)) for row, reading in readings if reading is not None]
+            return [Row(row, restamp(reading, self._shelf.offsets)) for row, reading in readings if reading is not None]
 
     def take_in(self, readings: Sequence[Reading]) -> int:
         """Store readings that another store has numbered, owed to every uplink; how many."""
         with self._door():
             items: list[tuple[Reading, Iterable[str]]] = [(reading, ()) for reading in readings]
-            if not self._readmit(items, lambda: None):
+            if not self._shelf.readmit(items, lambda: None):
                 raise OutboxUnavailable("outbox.io", file=str(self._file.path), why="import")
             return len(items)
 
@@ -577,27 +333,21 @@ class Store:
                     done.append((number,))
             if not items:
                 return 0
-            if not self._readmit(items, lambda: _run(self._file.db, schema.DROP_DEAD, done)):
+
+            def drop() -> None:
+                self._file.db.executemany(schema.DROP_DEAD, done)
+
+            if not self._shelf.readmit(items, drop):
                 raise OutboxUnavailable("outbox.io", file=str(self._file.path), why="retry")
             self._books.letters_gone(len(done))
             return len(done)
 
-    def _end_salvage(self, wreck: Salvage) -> None:
-        wreck.close()
-        missing = wreck.missing()
-        found = len(wreck.seen)
-        self._file.was_read(wreck.path)
-        self._wreck = None
-        self._notice(OutboxUnavailable("outbox.salvaged", file=str(wreck.path), count=found, missing=missing))
-        if missing:
-            at = self._clock.now()
-            quantities = {"readings": Quantity(missing)}
-            facts = {"reason": "damaged", "class": "any", "ranges": ""}
-            self._add(
-                [Reading(source="outbox", kind=Kind.GAP, entity="outbox", at=at, quantities=quantities, facts=facts)]
-            )
-
     # -- trouble -----------------------------------------------------------------------------
+
+    def _salvage(self) -> bool:
+        """Bring some rows of a damaged file back; False when there is none (any more)."""
+        with self._door():
+            return self._rescue.step(self._shelf, self._room)
 
     @contextlib.contextmanager
     def _door(self) -> Iterator[None]:
@@ -609,7 +359,7 @@ class Store:
             if not trouble.is_damage(error):
                 raise self._file.trouble(error) from error
             set_aside = self._file.set_aside(error)
-            self._look_for_wrecks = True
+            self._rescue.look_again()
             self._notice(set_aside)
             self._start(first_id=self._ledger.last)  # ids of rows still out on lease are not given again
             raise set_aside from error

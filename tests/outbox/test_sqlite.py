@@ -189,7 +189,7 @@ async def test_dead_letters_are_kept_with_their_reason_up_to_a_limit(outboxes, f
 
 async def fill(outbox, monkeypatch) -> int:
     """Put until the quota says no, which it does when nothing may be thinned; how many readings went in."""
-    monkeypatch.setattr("edgeagent.outbox.store.Store._thin", lambda _: False)
+    monkeypatch.setattr("edgeagent.outbox.room.Room.thin", lambda _: False)
     count = 0
     with pytest.raises(OutboxUnavailable) as told:  # noqa: PT012  which call it is, is not foretold
         while True:
