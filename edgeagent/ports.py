@@ -19,6 +19,7 @@ from edgeagent.reading import Moment, Reading, ReadingClass
 
 __all__ = [
     "Batch",
+    "DayBooks",
     "DeadLetter",
     "Delivery",
     "Emit",
@@ -31,9 +32,11 @@ __all__ = [
     "Site",
     "Source",
     "SourceConfig",
+    "StreamOfDay",
     "Surroundings",
     "Uplink",
     "UplinkConfig",
+    "UplinkOfDay",
     "UplinkStats",
 ]
 
@@ -257,6 +260,44 @@ class OutboxPlan(msgspec.Struct, frozen=True):
     bytes_each: float
     free_bytes: int
     hours: float | None
+
+
+class StreamOfDay(msgspec.Struct, frozen=True):
+    """Numbers a stream was given on a day, from first to last, without a hole."""
+
+    stream: str
+    first: int
+    last: int
+
+
+class UplinkOfDay(msgspec.Struct, frozen=True):
+    """What of a day's readings an uplink has not acknowledged: still waiting, or refused for good."""
+
+    waiting: int
+    dead: int
+
+
+class DayBooks(msgspec.Struct, frozen=True, kw_only=True):
+    """What `edgeagent outbox prove` prints: the books of one day (JST).
+
+    Attributes:
+        day: `2026-11-25`.
+        open: it is not over yet.
+        streams: every stream that was given numbers.
+        accepted: readings made durable.
+        thinned, lost: readings thinned, or found to be gone, on that day, whenever they were accepted.
+        unsynced: of the accepted, those that came while the clock was not trusted.
+        uplinks: by id.
+    """
+
+    day: str
+    open: bool
+    streams: list[StreamOfDay]
+    accepted: int
+    thinned: int
+    lost: int
+    unsynced: int
+    uplinks: dict[str, UplinkOfDay]
 
 
 class Outbox(Protocol):

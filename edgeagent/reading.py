@@ -93,6 +93,7 @@ class Kind(enum.StrEnum):
     GATEWAY = "gateway"
     ALERT = "alert"
     GAP = "gap"
+    COMPLETENESS = "completeness"
 
 
 class Moment(msgspec.Struct, frozen=True, array_like=True):

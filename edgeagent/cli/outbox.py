@@ -1,4 +1,4 @@
-"""outbox stats, plan, export, import, dead list|retry|export: what the store holds and what was refused."""
+"""outbox stats, plan, prove, export, import, dead list|retry|export: what the store holds and what was refused."""
 
 from __future__ import annotations
 
@@ -46,6 +46,21 @@ def plan(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lan
 
     answer = ask(config, "plan")
     print(answer.decode() if as_json else show.plan(answer), end="")
+
+
+@app.command()
+def prove(
+    day: Annotated[str, typer.Option(help="2026-11-25 (JST); the newest if left out. 省略時は最新の日。")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    """Which numbers were given on a day, and whether every uplink acknowledged them. 一日分の送達を確かめる。"""
+    from edgeagent.cli import show
+
+    books = show.books(ask(config, f"day {day}"))
+    print(books.json if as_json else books.text, end="")
+    raise typer.Exit(0 if books.complete else 1)
 
 
 @dead.command("list")

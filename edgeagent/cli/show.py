@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from edgeagent import messages
 from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
-from edgeagent.ports import DeadLetter, OutboxPlan, OutboxStats
+from edgeagent.ports import DayBooks, DeadLetter, OutboxPlan, OutboxStats
 from edgeagent.reading import Quantity
 from edgeagent.words import quantity, span
 
-__all__ = ["dead_count", "dead_letter", "headlines", "outbox", "plan", "retried", "status", "taken"]
+__all__ = ["Books", "books", "dead_count", "dead_letter", "headlines", "outbox", "plan", "retried", "status", "taken"]
 
 WORDS = {
     "sources": {"ja": "計測", "en": "sources"},
@@ -40,6 +42,10 @@ WORDS = {
     "clock": {"ja": "時計", "en": "clock"},
     "sent": {"ja": "通信量", "en": "sent"},
     "reading": {"ja": "件", "en": "reading"},
+    "not over": {"ja": "途中経過", "en": "not over yet"},
+    "unsynced": {"ja": "時計が未同期の間の測定値", "en": "readings taken before the clock was set"},
+    "complete": {"ja": "すべて送達済み", "en": "everything was acknowledged"},
+    "incomplete": {"ja": "未送達または欠落あり", "en": "not everything was acknowledged"},
     "in memory": {"ja": "メモリ上", "en": "in memory only"},
 }
 _SHOWN = 6  # quantities per source on the status page
@@ -73,6 +79,31 @@ def plan(answer: bytes) -> str:
         f"  {now.per_hour:.0f}/h · {now.bytes_each:.0f} B · {now.free_bytes / 1e6:.1f} MB"
         f"  ({_w('measured')} {span(now.measured_s)})\n"
     )
+
+
+class Books(NamedTuple):
+    """The books of a day as text and as a document; complete when nothing of it is missing anywhere."""
+
+    text: str
+    json: str
+    complete: bool
+
+
+def books(answer: bytes) -> Books:
+    """The answer to `day`."""
+    now = msgspec.json.decode(answer, type=DayBooks)
+    complete = not (now.thinned or now.lost or any(u.waiting or u.dead for u in now.uplinks.values()))
+    lines = [f"{now.day}  {_w('accepted')} {now.accepted}" + (f"  ({_w('not over')})" if now.open else "")]
+    lines += [f"  {one.stream}  {one.first}–{one.last}  ({one.last - one.first + 1})" for one in now.streams]
+    for name, owed in now.uplinks.items():
+        mark = "✗" if owed.waiting or owed.dead else "✓"
+        lines.append(f"  {mark} {name}  {_w('waiting')} {owed.waiting} · {_w('dead')} {owed.dead}")
+    lines.append(f"  {_w('thinned')} {now.thinned} · {_w('lost')} {now.lost}")
+    if now.unsynced:
+        lines.append(f"  ! {_w('unsynced')} {now.unsynced}")
+    lines.append(f"{'✓' if complete else '✗'} {_w('complete' if complete else 'incomplete')}")
+    document = {**msgspec.to_builtins(now), "complete": complete}
+    return Books("\n".join(lines) + "\n", json.dumps(document, ensure_ascii=False) + "\n", complete)
 
 
 def dead_letter(letter: DeadLetter) -> str:

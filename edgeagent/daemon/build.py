@@ -83,6 +83,7 @@ class Agent:
             "status": self.status,
             "outbox": self.outbox.stats,
             "plan": self.outbox.plan,
+            "day": self.outbox.day,
             "waiting": self.waiting,
             "take-in": self.take_in,
             "dead": self.dead,

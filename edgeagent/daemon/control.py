@@ -28,6 +28,16 @@ def socket_path(state_dir: Path) -> Path:
     return state_dir / "control.sock"
 
 
+_REFUSED = b'{"refused":'
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why a question has no answer: an error's code and its facts."""
+
+    refused: str
+    facts: dict[str, str]
+
+
 @contextlib.asynccontextmanager
 async def serve(path: Path, answers: Answers) -> AsyncIterator[None]:
     """Answer questions while the context is open.
@@ -61,10 +71,13 @@ def _answerer(answers: Answers) -> Callable[[asyncio.StreamReader, asyncio.Strea
                 line = await reader.readline()
             word, *rest = line.decode("ascii", "replace").split() or [""]
             make = answers.get(word)
-            reply = msgspec.json.encode(await make(*rest) if make else {"error": "unknown question"})
+            try:
+                reply = msgspec.json.encode(await make(*rest) if make else {"error": "unknown question"})
+            except EdgeAgentError as error:
+                reply = msgspec.json.encode(Refused(error.code, {k: str(v) for k, v in error.facts.items()}))
             writer.write(reply + b"\n")
             await writer.drain()
-        except (TimeoutError, ValueError, TypeError, ConnectionError, EdgeAgentError):
+        except (TimeoutError, ValueError, TypeError, ConnectionError):
             pass  # the asker went away or sent rubbish: nothing to tell anybody
         finally:
             writer.close()
@@ -79,7 +92,7 @@ def ask(path: Path, question: str, *, timeout_s: float = 5.0) -> bytes:
         One JSON document.
 
     Raises:
-        EdgeAgentError: nobody answers there, or we may not ask.
+        EdgeAgentError: nobody answers there, we may not ask, or the daemon says why it cannot tell.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
@@ -87,8 +100,12 @@ def ask(path: Path, question: str, *, timeout_s: float = 5.0) -> bytes:
             link.connect(str(path))
             link.sendall(question.encode() + b"\n")
             with link.makefile("rb") as reply:
-                return reply.readline()
+                line = reply.readline()
     except PermissionError as error:
         raise EdgeAgentError("daemon.not-allowed", path=path) from error
     except OSError as error:
         raise EdgeAgentError("daemon.not-running", path=path) from error
+    if line.startswith(_REFUSED):
+        told = msgspec.json.decode(line, type=Refused)
+        raise EdgeAgentError(told.refused, **told.facts)
+    return line

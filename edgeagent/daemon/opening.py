@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from edgeagent import messages
 from edgeagent.errors import OutboxUnavailable
 from edgeagent.outbox.sqlite import SqliteOutbox
-from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats, Row
+from edgeagent.ports import Batch, DayBooks, DeadLetter, Delivery, OutboxPlan, OutboxStats, Row
 from edgeagent.reading import Reading
 
 __all__ = ["OpeningOutbox"]
@@ -75,6 +75,10 @@ class OpeningOutbox:
     async def plan(self) -> OutboxPlan:
         """As SqliteOutbox."""
         return await self._open().plan()
+
+    async def day(self, day: str = "") -> DayBooks:
+        """As SqliteOutbox."""
+        return await self._open().day(day)
 
     async def waiting(self, after: int = 0, limit: int = 100) -> list[Row]:
         """As SqliteOutbox."""

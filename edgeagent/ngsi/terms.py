@@ -23,7 +23,8 @@ TYPES = {
     Kind.TAG: "Device",
     Kind.GATEWAY: "Device",
     Kind.ALERT: "Alert",
-    Kind.GAP: "ReadingGap",  # an own type: readings that are not coming
+    Kind.GAP: "ReadingGap",  # own types: readings that are not coming,
+    Kind.COMPLETENESS: "ReadingCompleteness",  # and the numbers that were given on a day
 }
 
 # The quantity whose quality speaks for the entity: the first of these that the reading has.
@@ -36,6 +37,7 @@ PRINCIPAL = {
     Kind.GATEWAY: ("uptime",),
     Kind.ALERT: ("active",),
     Kind.GAP: ("readings",),
+    Kind.COMPLETENESS: ("readings",),
 }
 
 _DIRECTIONS = ("forward", "backward")
@@ -87,6 +89,12 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "rate": "rateOfRise",
     },
     Kind.GAP: {"readings": "readingsMissing"},
+    Kind.COMPLETENESS: {
+        "readings": "readingsAccepted",
+        "thinned": "readingsThinned",
+        "lost": "readingsLost",
+        "waiting": "readingsWaiting",
+    },
 }
 
 # Provenance worth sending.  Sent every time, else the last text would stay beside a newer value.
@@ -104,6 +112,7 @@ FACTS: dict[Kind, dict[str, str]] = {
     },
     Kind.ALERT: {},
     Kind.GAP: {"reason": "gapReason", "class": "deliveryClass", "ranges": "missingRanges"},
+    Kind.COMPLETENESS: {"day": "day", "part": "part", "streams": "numberRanges", "clock": "clockQuality"},
 }
 
 # What a fact's attribute says when the reading has no such fact.

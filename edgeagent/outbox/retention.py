@@ -14,6 +14,7 @@ n readings with sequence numbers from first to last are not coming.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
@@ -71,11 +72,13 @@ class Cut(msgspec.Struct):
         gone: ids to delete.
         changed: rows with a new content.
         gaps: readings to add.
+        counts: readings that go, by source.
     """
 
     gone: list[int]
     changed: list[Row]
     gaps: list[Reading]
+    counts: Counter[str]
 
 
 class _Named(msgspec.Struct):
@@ -94,7 +97,7 @@ def cut(rows: Sequence[Row], stage: Stage, newest: Collection[int], mergeable: C
         newest: ids that are the newest of their stream.
         mergeable: whether a row was sent to nobody yet, so that its counts may go into another.
     """
-    done = Cut([], [], [])
+    done = Cut([], [], [], Counter())
     named: dict[tuple[str, str, str], _Named] = {}
     for group in _groups(rows, stage):
         if group[0].reading.kind is Kind.TRAFFIC and stage.span_ms:
@@ -106,6 +109,7 @@ def cut(rows: Sequence[Row], stage: Stage, newest: Collection[int], mergeable: C
         for row in going:
             done.gone.append(row.id)
             one = row.reading
+            done.counts[one.source] += one.kind is not Kind.GAP
             key = (one.source, one.cls.value, reason)
             if one.kind is Kind.GAP:
                 key = (one.source, one.facts["class"], one.facts["reason"])

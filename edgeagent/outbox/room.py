@@ -82,13 +82,9 @@ class Room:
             shelf.books.write()
         new = shelf.stamp(cut.gaps)
 
-        def write() -> None:
+        def change() -> None:
             shelf.file.db.executemany(schema.CHANGE_ROW, [(pack(row.reading), row.id) for row in cut.changed])
-            shelf.insert(new)
 
         for run in runs_of(cut.gone):
             shelf.books.forget(shelf.ledger.thin(*run))
-        if not shelf.write(write):
-            return False
-        shelf.note(new)
-        return True
+        return shelf.thin(cut.counts, new, change)

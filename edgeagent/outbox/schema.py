@@ -8,11 +8,20 @@ from __future__ import annotations
 __all__ = [
     "ADD_ACCOUNT",
     "ADD_BOOT",
+    "ADD_DAY",
+    "ADD_DAY_STREAM",
     "ADD_DEAD",
     "ADD_ROW",
+    "ADD_THINNED",
     "ALARMS",
+    "A_DAY",
     "CHANGE_ROW",
     "COUNT_DEAD",
+    "DATE_STREAMS",
+    "DATE_THINNED",
+    "DAY_DEAD",
+    "DAY_STREAMS",
+    "DAY_THINNED",
     "DEAD",
     "DELETE_ROWS",
     "DROP_ACCOUNT",
@@ -24,6 +33,7 @@ __all__ = [
     "OLD",
     "ONE",
     "PRUNE_BOOTS",
+    "PRUNE_DAYS",
     "PRUNE_DEAD",
     "RAISE_STREAMS",
     "SET_ACCOUNT",
@@ -63,6 +73,25 @@ STEPS = (
     ),
     # The id of the newest row of the stream, which may be gone; 0: stored before this was noted.
     ("ALTER TABLE streams ADD COLUMN row INTEGER NOT NULL DEFAULT 0",),
+    (
+        # The day (number, in Japan) of the last number of the stream, and the number before the first of that day.
+        "ALTER TABLE streams ADD COLUMN day INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE streams ADD COLUMN before INTEGER NOT NULL DEFAULT 0",
+        "UPDATE streams SET before = last",
+        # Days that are over: row ids, readings lost, readings whose time was not trusted; see days.py.
+        (
+            "CREATE TABLE days (day INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, "
+            "lost INTEGER NOT NULL, unsynced INTEGER NOT NULL)"
+        ),
+        (
+            "CREATE TABLE day_streams (day INTEGER NOT NULL, name TEXT NOT NULL, first INTEGER NOT NULL, "
+            "last INTEGER NOT NULL, PRIMARY KEY (day, name)) WITHOUT ROWID"
+        ),
+        (
+            "CREATE TABLE day_thinned (day INTEGER NOT NULL, source TEXT NOT NULL, count INTEGER NOT NULL, "
+            "PRIMARY KEY (day, source)) WITHOUT ROWID"
+        ),
+    ),
 )
 
 SHAPE = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
@@ -82,9 +111,10 @@ LAST_ROW = (
     "(SELECT coalesce(max(last), 0) FROM runs))"
 )
 
-RAISE_STREAMS = "UPDATE streams SET last = ?"
+RAISE_STREAMS = "UPDATE streams SET last = ?1, before = ?1"
 SET_STREAM = (
-    "INSERT INTO streams VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last, row = excluded.row"
+    "INSERT INTO streams (name, last, row, day, before) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) "
+    "DO UPDATE SET last = excluded.last, row = excluded.row, day = excluded.day, before = excluded.before"
 )
 SET_NUMBER = "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
@@ -108,3 +138,20 @@ PRUNE_DEAD = "DELETE FROM dead WHERE id IN (SELECT id FROM dead ORDER BY id LIMI
 
 ADD_BOOT = "INSERT OR IGNORE INTO boots (boot_id, offset_ms) VALUES (?, ?)"
 PRUNE_BOOTS = "DELETE FROM boots WHERE id <= (SELECT max(id) FROM boots) - 1000"
+
+ADD_DAY = "INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?)"
+ADD_DAY_STREAM = "INSERT OR REPLACE INTO day_streams VALUES (?, ?, ?, ?)"
+ADD_THINNED = (
+    "INSERT INTO day_thinned VALUES (?, ?, ?) ON CONFLICT (day, source) DO UPDATE SET count = count + excluded.count"
+)
+DATE_STREAMS = "UPDATE streams SET day = ? WHERE day = 0"
+DATE_THINNED = "UPDATE day_thinned SET day = ? WHERE day = 0"
+A_DAY = "SELECT first, last, lost, unsynced FROM days WHERE day = ?"
+DAY_STREAMS = "SELECT name, first, last FROM day_streams WHERE day = ? ORDER BY name"
+DAY_THINNED = "SELECT coalesce(sum(count), 0) FROM day_thinned WHERE day = ?"
+DAY_DEAD = "SELECT uplink, count(*) FROM dead WHERE row BETWEEN ? AND ? GROUP BY uplink"
+PRUNE_DAYS = (
+    "DELETE FROM days WHERE day < ?",
+    "DELETE FROM day_streams WHERE day < ?",
+    "DELETE FROM day_thinned WHERE day < ?",
+)

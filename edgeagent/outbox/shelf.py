@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from edgeagent.clock import Clock
 from edgeagent.outbox import mark, schema, tail
 from edgeagent.outbox.books import Books
+from edgeagent.outbox.days import Days
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Ledger
 from edgeagent.outbox.pace import Pace
 from edgeagent.outbox.record import pack
+from edgeagent.ports import DayBooks
 from edgeagent.reading import Moment, Reading, ReadingClass, TimeTrust
 
 __all__ = ["CLASS", "New", "Shelf"]
@@ -29,12 +31,20 @@ CLASS = {ReadingClass.ALARM: 0, ReadingClass.LIVE: 1, ReadingClass.ROUTINE: 2}
 
 
 class New(msgspec.Struct):
-    """Readings on their way into the file; streams: number and row id of the newest, by name."""
+    """Readings on their way into the file.
+
+    Attributes:
+        streams: number and row id of the newest, by name.
+        began: day, and number before the first of that day, by name.
+        unsynced: how many came while the clock was not trusted.
+    """
 
     readings: list[Reading]
     rows: list[tuple[int, int, bytes]]
     streams: dict[str, tuple[int, int]]
+    began: dict[str, tuple[int, int]]
     boots: dict[str, int]
+    unsynced: int = 0
 
 
 class Shelf:
@@ -86,6 +96,7 @@ class Shelf:
             self._pass_over_lost_numbers()
         self.offsets: dict[str, int] = dict(db.execute("SELECT boot_id, offset_ms FROM boots"))
         self.books = Books(file, uplinks, dead_letters=dead_letters)
+        self._days = Days(db, self.ledger)
         tail.note(file.path, self.ledger.last)
 
     @property
@@ -113,12 +124,15 @@ class Shelf:
 
     def stamp(self, readings: Sequence[Reading]) -> New:
         """Give readings their numbers and row ids; nothing is stored yet."""
-        new = New([], [], {}, {})
+        new = New([], [], {}, {}, {})
         row = self.ledger.last
         for reading in readings:
             stream = reading.stream
             before = new.streams.get(stream)
             number = (before[0] if before else self._streams.get(stream, self._base)) + 1
+            if before is None:
+                new.began[stream] = self._days.began(stream, number - 1)
+            new.unsynced += reading.at.trust is not TimeTrust.SYNCED
             stamped = msgspec.structs.replace(reading, sequence=number)
             row += 1
             new.streams[stream] = (number, row)
@@ -135,7 +149,9 @@ class Shelf:
         """Write what was stamped, within a transaction."""
         db = self.file.db
         db.executemany(schema.ADD_ROW, new.rows)
-        db.executemany(schema.SET_STREAM, [(name, *ends) for name, ends in new.streams.items()])
+        db.executemany(schema.SET_STREAM, [(name, *ends, *new.began[name]) for name, ends in new.streams.items()])
+        if new.unsynced:
+            db.execute(schema.SET_NUMBER, ("unsynced", self._days.unsynced + new.unsynced))
         if new.boots:
             db.executemany(schema.ADD_BOOT, new.boots.items())
 
@@ -143,11 +159,38 @@ class Shelf:
         """What was stored is true in RAM too."""
         self._streams.update((name, number) for name, (number, _) in new.streams.items())
         self.offsets.update(new.boots)
+        self._days.note(new.began, new.unsynced)
         self.accepted += len(new.rows)
         self._pace.stored(self._clock.mono(), len(new.rows), sum(len(record) for _, _, record in new.rows))
         for stored in new.readings:
             self.ledger.add(stored.stream, alarm=stored.cls is ReadingClass.ALARM)
         tail.note(self.file.path, self.ledger.last)
+
+    # -- days --------------------------------------------------------------------------------
+
+    def turn_the_day(self) -> None:
+        """Close the books of the open day if a later one has begun, and tell the city.
+
+        Raises:
+            sqlite3.Error: the old day stays open.
+        """
+        done = self._days.ended(self._clock.now(), self._streams)
+        if done is None:
+            return
+        open_day, self._days.day = self._days.day, done.next_day  # the reports belong to the new one
+        try:
+            new = self.stamp(done.reports)
+            with self.file.transaction():
+                self._days.write(self.file.db, done)
+                self.insert(new)
+        finally:
+            self._days.day = open_day
+        self._days.turn(done)
+        self.note(new)
+
+    def day(self, day: int) -> DayBooks | None:
+        """What is known of a day, by its number, 0 for the open one; None when nothing is."""
+        return self._days.books(self.file.db, day or self._days.day, self._streams)
 
     # -- readings that have their numbers already --------------------------------------------
 
@@ -171,11 +214,12 @@ class Shelf:
                 self._brought[stream] = reading.sequence
             settled += [(row, name) for name in names]
         ends = {row: stream for stream, (_, row) in newest.items()}
+        began = [(name, *end, *self._days.began(name, self._base)) for name, end in newest.items()]
 
         def write() -> None:
             db = self.file.db
             db.executemany(schema.ADD_ROW, rows)
-            db.executemany(schema.SET_STREAM, [(name, *end) for name, end in newest.items()])
+            db.executemany(schema.SET_STREAM, began)
             db.execute(schema.SET_NUMBER, ("salvaged", self._salvaged + len(rows)))
             also()
 
@@ -189,6 +233,26 @@ class Shelf:
         self._salvaged += len(rows)
         self.accepted += len(rows)
         tail.note(self.file.path, self.ledger.last)
+        return True
+
+    def thin(self, counts: Mapping[str, int], new: New, also: Callable[[], None]) -> bool:
+        """Write what makes room for others; False when it could not be, and this shelf was replaced.
+
+        Args:
+            counts: readings that go, by source.
+            new: the gaps that name them.
+            also: what else belongs into the transaction.
+        """
+
+        def write() -> None:
+            also()
+            self.insert(new)
+            self._days.thinned(self.file.db, counts)
+
+        if not self.write(write):
+            return False
+        self._days.note_thinned(counts)
+        self.note(new)
         return True
 
     def lose(self, count: int, naming: Sequence[Reading]) -> None:

@@ -13,8 +13,9 @@ import msgspec
 
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
+from edgeagent.outbox.days import day_number_of
 from edgeagent.outbox.store import Store
-from edgeagent.ports import Batch, DeadLetter, Delivery, OutboxPlan, OutboxStats, Row
+from edgeagent.ports import Batch, DayBooks, DeadLetter, Delivery, OutboxPlan, OutboxStats, Row
 from edgeagent.reading import Reading
 
 __all__ = ["OutboxConfig", "SqliteOutbox"]
@@ -135,6 +136,21 @@ class SqliteOutbox:
     async def plan(self) -> OutboxPlan:
         """How long an outage may last before anything is thinned."""
         return await self._call(self._store.plan)
+
+    async def day(self, day: str = "") -> DayBooks:
+        """The books of a day.
+
+        Args:
+            day: `2026-11-25` (JST); the one that is open now if left out.
+
+        Raises:
+            OutboxUnavailable: it is no day, or nothing is known of it.
+        """
+        number = day_number_of(day) if day else 0
+        found = None if number is None else await self._call(self._store.day, number)
+        if found is None:
+            raise OutboxUnavailable("outbox.no-such-day", day=day)
+        return found
 
     async def waiting(self, after: int = 0, limit: int = 100) -> list[Row]:
         """Rows owed to anybody, oldest first, from above id `after`."""

@@ -24,7 +24,7 @@ from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, restamp
 from edgeagent.outbox.rescue import Rescue
 from edgeagent.outbox.room import Room
 from edgeagent.outbox.shelf import Shelf
-from edgeagent.ports import Batch, DeadLetter, Delivery, Lane, OutboxPlan, OutboxStats, Row, UplinkStats
+from edgeagent.ports import Batch, DayBooks, DeadLetter, Delivery, Lane, OutboxPlan, OutboxStats, Row, UplinkStats
 from edgeagent.reading import Moment, Reading
 
 __all__ = ["Store"]
@@ -132,6 +132,8 @@ class Store:
             self._file.check_present()
             if self._room.scarce:
                 self._room.make()
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the old day stays open for a while
+                self._shelf.turn_the_day()
             try:
                 stored = self._shelf.add(readings)
             except sqlite3.OperationalError as error:
@@ -207,6 +209,11 @@ class Store:
         """How long an outage may last at the pace of the last hour."""
         with self._door():
             return self._pace.plan(self._clock.mono(), self._room.free_bytes())
+
+    def day(self, day: int) -> DayBooks | None:
+        """The books of a day, by its number (days.py), 0 for the open one; None when it is not in them."""
+        with self._door():
+            return self._shelf.day(day)
 
     def close(self) -> None:
         """Write what is still only in RAM, fold the WAL into the file, let go."""

@@ -45,6 +45,12 @@ def test_refused_readings_are_listed_exported_and_sent_again(tmp_path):
         planned = edgeagent("outbox", "plan", "--json", "--config", config)
         assert json.loads(planned.stdout)["free_bytes"] > 0
         assert edgeagent("outbox", "plan", "--lang", "ja", "--config", config).stdout
+        proved = edgeagent("outbox", "prove", "--config", config)
+        assert proved.returncode == 0 and "everything was acknowledged" in proved.stdout, proved
+        books = json.loads(edgeagent("outbox", "prove", "--json", "--config", config).stdout)
+        assert books["complete"] and books["accepted"] >= 0 and books["uplinks"]["file"] == {"waiting": 0, "dead": 0}
+        never = edgeagent("outbox", "prove", "--day", "2020-01-01", "--lang", "ja", "--config", config)
+        assert never.returncode == 1 and "2020-01-01" in never.stderr and "→" in never.stderr
     finally:
         daemon.stop()
     assert len(out.read_text().splitlines()) == 120

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from edgeagent.daemon import control, systemd
-from edgeagent.errors import EdgeAgentError
+from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 
 
 class Answer(msgspec.Struct):
@@ -38,6 +38,16 @@ async def test_a_question_is_answered_and_rude_guests_are_not(tmp_path):
             writer.close()
         assert await asyncio.to_thread(control.ask, path, "n") == b'{"n":7}\n'
     assert not path.exists()
+
+
+async def test_why_there_is_no_answer_is_told(tmp_path):
+    async def no(*words):
+        raise OutboxUnavailable("outbox.no-such-day", day=words[0])
+
+    async with control.serve(tmp_path / "c.sock", {"day": no}):
+        with pytest.raises(EdgeAgentError) as caught:
+            await asyncio.to_thread(control.ask, tmp_path / "c.sock", "day 2026-11-31")
+    assert (caught.value.code, caught.value.facts) == ("outbox.no-such-day", {"day": "2026-11-31"})
 
 
 def test_nobody_there_is_said(tmp_path):

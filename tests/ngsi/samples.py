@@ -127,6 +127,17 @@ GAP = made(
     span_ms=3_600_000,
     cls=ReadingClass.ROUTINE,
 )
+COMPLETENESS = made(
+    "miyagawa",
+    Kind.COMPLETENESS,
+    {"readings": 8785, "thinned": 0, "lost": 0, "waiting": 12},
+    facts={
+        "day": "2026-11-22",
+        "part": "1/1",
+        "streams": "alert:miyagawa 41-43, alert:miyagawa:blind 7-8, water:miyagawa 101-8880",
+        "clock": "synced",
+    },
+)
 
 ALL = {
     "water": WATER,
@@ -141,4 +152,5 @@ ALL = {
     "blind-alert": BLIND_ALERT,
     "sos": SOS,
     "gap": GAP,
+    "completeness": COMPLETENESS,
 }
