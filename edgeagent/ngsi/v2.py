@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from edgeagent.ngsi.entities import Attribute, Entity, Form, Value
-from edgeagent.ngsi.replies import Fate, Reply, sort_status
+from edgeagent.ngsi.replies import Fate, Reply, json_object, sort_status
 
 __all__ = [
     "NOTIFY",
@@ -29,6 +30,8 @@ __all__ = [
     "good_service_path",
     "harmless",
     "headers",
+    "held",
+    "history_query",
     "judge",
     "judge_notify",
     "normalized",
@@ -37,6 +40,8 @@ __all__ = [
 
 UPDATE = "/v2/op/update"
 NOTIFY = "/v2/notify"
+_HISTORY = "/v2/entities"
+_FOUND = 200
 _OK = frozenset({201, 204})
 _NOTED = frozenset({200, 201, 204})
 _FORBIDDEN = str.maketrans("<>\"'=;()", "＜＞”’＝；（）")
@@ -84,6 +89,27 @@ def append(texts: Sequence[bytes]) -> bytes:
 def notification(texts: Sequence[bytes]) -> bytes:
     """The body of a notification to QuantumLeap."""
     return b'{"subscriptionId":"edgeagent","data":[' + b",".join(texts) + b"]}"
+
+
+def history_query(entity: Entity, since: str, until: str) -> str:
+    """Path and query that ask QuantumLeap which moments of an entity it has between two times.
+
+    Args:
+        entity: any moment of it.
+        since: ISO 8601 UTC.
+        until: likewise.
+    """
+    asked = {"type": entity.type, "fromDate": since, "toDate": until}
+    name = urllib.parse.quote(entity.id, safe=":")
+    return f"{_HISTORY}/{name}/attrs/sequenceNumber/value?{urllib.parse.urlencode(asked)}"
+
+
+def held(status: int, body: bytes) -> frozenset[int]:
+    """The sequence numbers in the answer to `history_query`; none where it is no such answer."""
+    values = json_object(body).get("values") if status == _FOUND else None
+    if not isinstance(values, list):
+        return frozenset()
+    return frozenset(int(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool))
 
 
 def judge_notify(status: int, headers: Mapping[str, str], body: bytes) -> Reply:

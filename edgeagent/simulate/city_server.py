@@ -97,6 +97,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         entities = [e for e in city.entities() if type_ in ("", e["type"])]
         if parts.path in ("/ngsi-ld/v1/entities", "/v2/entities"):
             self._say(_OK, entities)
+        elif parts.path.startswith("/v2/entities/") and parts.path.endswith("/value") and self.server.tells_history:
+            if self._may_enter():
+                _, _, _, entity, _, name, _ = urllib.parse.unquote(parts.path).split("/")
+                self._tell_values(entity, name, query)
         elif parts.path.startswith(("/ngsi-ld/v1/entities/", "/v2/entities/")):
             wanted = urllib.parse.unquote(parts.path.rpartition("/")[2])
             found = [e for e in entities if e["id"] == wanted]
@@ -190,6 +194,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 if name in i.values
             ]
         self._say(_OK, told)
+
+    def _tell_values(self, entity: str, name: str, query: dict[str, str]) -> None:
+        """The history of one attribute as QuantumLeap tells it."""
+        with self.server.city.lock:
+            found = self.server.city.memory.between(entity, query.get("fromDate", ""), query.get("toDate", "~"))
+        told = [i for i in found if name in i.values]
+        if told:
+            self._say(_OK, {"index": [i.observed_at for i in told], "values": [i.values[name] for i in told]})
+        else:
+            self._say(404, {"error": "Not Found", "description": "No records were found for such query."})
 
     def _write(self, body: bytes) -> None:
         city = self.server.city

@@ -9,7 +9,7 @@ dead letters.
 
 After an unknown outcome (a timeout, a kill) a row is sent again.  The current state does not mind;
 a history endpoint would hold that moment twice, so it is asked first which sequence numbers it has.
-One that cannot be asked (QuantumLeap) may hold a moment twice, with one and the same number.
+One that cannot be asked may hold a moment twice, with one and the same number.
 """
 
 from __future__ import annotations

@@ -46,9 +46,7 @@ class NgsiLd(NgsiHttp):
         return ld.judge_temporal(answer.status, answer.headers, answer.body)
 
     def _held(self, moments: Sequence[entities.Entity]) -> frozenset[int]:
-        times = sorted(moment.wall_ms for moment in moments)
-        since, until = entities.time_text(max(times[0] - _MARGIN_MS, 0)), entities.time_text(times[-1] + _MARGIN_MS)
-        answer = self._endpoint.get(ld.temporal_query(moments[0].id, since, until), self._asking)
+        answer = self._endpoint.get(ld.temporal_query(moments[0].id, *_span(moments)), self._asking)
         return ld.held(answer.status, answer.body)
 
 
@@ -60,6 +58,7 @@ class NgsiV2(NgsiHttp):
     def __init__(self, config: NgsiV2Config, around: Surroundings) -> None:
         super().__init__(config, around)
         self._headers = v2.headers(config.tenant, config.service_path)
+        self._asking = {name: text for name, text in self._headers.items() if name != "Content-Type"}
         url = config.quantumleap_url.rstrip("/").removesuffix("/v2")
         door = msgspec.structs.replace(self._door, url=url)
         self._quantumleap = Endpoint(door, around.clock, around.state_dir, self._meter) if url else None
@@ -83,8 +82,19 @@ class NgsiV2(NgsiHttp):
         answer = self._quantumleap.post(v2.NOTIFY, self._headers, body)
         return v2.judge_notify(answer.status, answer.headers, answer.body)
 
+    def _held(self, moments: Sequence[entities.Entity]) -> frozenset[int]:
+        if self._quantumleap is None:
+            return super()._held(moments)
+        answer = self._quantumleap.get(v2.history_query(moments[0], *_span(moments)), self._asking)
+        return v2.held(answer.status, answer.body)
+
     async def close(self) -> None:
         """Let go of both connections."""
         await super().close()
         if self._quantumleap is not None:
             self._quantumleap.close()
+
+
+def _span(moments: Sequence[entities.Entity]) -> tuple[str, str]:
+    times = sorted(moment.wall_ms for moment in moments)
+    return entities.time_text(max(times[0] - _MARGIN_MS, 0)), entities.time_text(times[-1] + _MARGIN_MS)

@@ -193,7 +193,9 @@ async def test_what_an_uplink_asks_is_in_the_contract(called, tmp_path, driver, 
         if body is not None:
             check(operation["requestBody"]["content"][headers["Content-Type"]]["schema"], json.loads(body))
     wanted = {"ngsi-ld": {"writeState"}, "ngsi-v2": {"update"}}[driver]
-    wanted |= {"temporal": {"addHistory", "readHistory"}, "quantumleap": {"notify"}}.get(config.get("history"), set())
+    wanted |= {"temporal": {"addHistory", "readHistory"}, "quantumleap": {"notify", "readQuantumLeap"}}.get(
+        config.get("history"), set()
+    )
     assert used == wanted
 
 

@@ -497,6 +497,26 @@ async def test_history_of_unknown_outcome_is_read_back_before_it_is_sent_again(c
     assert city.snapshot().duplicates == 0
 
 
+@pytest.mark.parametrize("how", [cut(stored=True), cut(stored=True, half=True), answer(504)])
+async def test_quantumleap_is_read_back_before_it_is_sent_again(city, uplink, how):
+    other = City()
+    other.start()
+    try:
+        options = {"history": "quantumleap", "quantumleap_url": other.url, "tenant": "nagano"}
+        link = uplink("ngsi-v2", **options)
+        await link.deliver([row(9)])
+        other.script(how)
+        assert isinstance(await fails(link, [row(1), row(2), row(3)]), UplinkUnavailable)
+        assert (await link.deliver([row(1), row(2), row(3), row(4)])).accepted == {1, 2, 3, 4}
+        await link.close()
+        again = uplink("ngsi-v2", **options)  # killed before the outbox was told
+        assert (await again.deliver([row(4), row(5), row(9)])).accepted == {4, 5, 9}
+        assert sorted(i.sequence for i in other.history()) == [1, 2, 3, 4, 5]
+        await again.close()
+    finally:
+        other.stop()
+
+
 async def test_history_is_read_back_after_a_restart(city, uplink):
     await uplink(history="temporal").deliver([row(1), row(2), row(9)])
     again = uplink(history="temporal")  # killed before the outbox was told
