@@ -96,6 +96,8 @@ class UplinkConfig(msgspec.Struct, kw_only=True, frozen=True):
         classes: delivery classes it gets; empty for all.
         backfill_bytes_per_s: how fast a backlog may leave, averaged over seconds, so that days of it
             leave room for live values; 0 for as fast as the line carries it.
+        monthly_bytes: what may be sent in a calendar month (JST), headers and TLS included; alarms leave
+            beyond it too; 0 for no limit.  See `daemon.budget`.
     """
 
     id: str
@@ -104,6 +106,7 @@ class UplinkConfig(msgspec.Struct, kw_only=True, frozen=True):
     sources: tuple[str, ...] = ()
     classes: tuple[ReadingClass, ...] = ()
     backfill_bytes_per_s: Annotated[int, msgspec.Meta(ge=0)] = 64_000
+    monthly_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def wants(self, reading: Reading) -> bool:
         """Whether this receiver is to get the reading; what it is not to get is settled unsent."""
@@ -213,12 +216,20 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class UplinkStats(msgspec.Struct, frozen=True):
-    """One uplink's progress: readings acknowledged, waiting, dead; age of the oldest waiting."""
+    """One uplink's progress.
+
+    Attributes:
+        acknowledged, waiting, dead: readings.
+        oldest_s: age of the oldest waiting.
+        month, sent: a month and the bytes sent in it; see `outbox.days.month_at`.
+    """
 
     acknowledged: int
     waiting: int
     dead: int
     oldest_s: float
+    month: int = 0
+    sent: int = 0
 
 
 class OutboxStats(msgspec.Struct, frozen=True):
@@ -311,7 +322,9 @@ class Outbox(Protocol):
         """
         ...
 
-    async def lease(self, uplink: str, limit: int, *, backfill: bool = True, together: bool = False) -> Batch:
+    async def lease(
+        self, uplink: str, limit: int, *, backfill: bool = True, live: bool = True, together: bool = False
+    ) -> Batch:
         """Up to `limit` rows owed to this uplink, waiting until there is at least one.
 
         Alarms come first, then the newest row of each stream, then the rest from the oldest on (which
@@ -321,6 +334,7 @@ class Outbox(Protocol):
             uplink: id of the uplink.
             limit: rows at most.
             backfill: False waits for an alarm or a newest row.
+            live: False (and no backfill) waits for an alarm.
             together: when all that waits fits into `limit`, it comes in one live batch, oldest first:
                 without a backlog nothing needs to overtake.
         """

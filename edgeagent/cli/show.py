@@ -46,6 +46,14 @@ WORDS = {
     "unsynced": {"ja": "時計が未同期の間の測定値", "en": "readings taken before the clock was set"},
     "complete": {"ja": "すべて送達済み", "en": "everything was acknowledged"},
     "incomplete": {"ja": "未送達または欠落あり", "en": "not everything was acknowledged"},
+    "month": {"ja": "今月", "en": "this month"},
+    "forecast": {"ja": "月末見込み", "en": "forecast"},
+    "no_backlog": {"ja": "節約中: 蓄積分の送信を止めています", "en": "saving data: the backlog waits"},
+    "sparsely": {"ja": "節約中: 最新値は 10 分ごと", "en": "saving data: newest values every 10 min"},
+    "barely": {
+        "ja": "今月の上限に到達: 警報と 1 時間ごとの最新値のみ",
+        "en": "month used up: alarms, and newest values once an hour",
+    },
     "in memory": {"ja": "メモリ上", "en": "in memory only"},
 }
 _SHOWN = 6  # quantities per source on the status page
@@ -161,9 +169,19 @@ def _uplink(one: UplinkStatus) -> list[str]:
     if one.sent_bytes:
         each = f" · {one.bytes_per_reading:.0f} B/{_w('reading')}" if one.bytes_per_reading is not None else ""
         lines.append(f"      {_w('sent')} {one.sent_bytes / 1e6:.2f} MB{each}")
+    if one.monthly_bytes:
+        lines.append(
+            f"      {_w('month')} {one.month_bytes / 1e6:.1f} / {one.monthly_bytes / 1e6:.0f} MB{_forecast(one)}"
+        )
+        if one.thrift != "freely":
+            lines.append(f"      ! {_w(one.thrift)}")
     if one.last_problem:
         lines.append(f"      ! {_say(one.last_problem)}")
     return lines
+
+
+def _forecast(one: UplinkStatus) -> str:
+    return "" if one.forecast_bytes is None else f" · {_w('forecast')} {one.forecast_bytes / 1e6:.1f} MB"
 
 
 def _outbox(now: OutboxStats) -> list[str]:

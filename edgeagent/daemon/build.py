@@ -15,6 +15,7 @@ import msgspec
 from edgeagent import __version__, messages, rules, sources, uplinks
 from edgeagent.clock import Clock
 from edgeagent.config import Catalogue, Config, load, read_toml
+from edgeagent.daemon.budget import forecast, thrift, used
 from edgeagent.daemon.control import Answers
 from edgeagent.daemon.flow import Flow, SourceGroup
 from edgeagent.daemon.health import (
@@ -34,7 +35,7 @@ from edgeagent.daemon.opening import OpeningOutbox
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Site, Surroundings, Uplink, UplinkStats
-from edgeagent.reading import Reading
+from edgeagent.reading import Moment, Reading
 from edgeagent.rules.chain import Chain
 
 __all__ = ["Agent", "build", "catalogue", "read_config"]
@@ -76,6 +77,10 @@ class Agent:
     health: Health
     clock: Clock
     began: float
+
+    @property
+    def _caps(self) -> dict[str, int]:
+        return {section.id: section.monthly_bytes for section in self.config.uplinks}
 
     def answers(self) -> Answers:
         """What the control socket can be asked."""
@@ -125,7 +130,8 @@ class Agent:
             outbox_problem=_say(self.health.outbox_problem, lang),
             sources=[_source_status(s, now.mono_ms, lang) for s in self.health.sources.values()],
             uplinks=[
-                _uplink_status(u, stats.uplinks.get(u.id), now.mono_ms, lang) for u in self.health.uplinks.values()
+                _uplink_status(u, stats.uplinks.get(u.id), self._caps.get(u.id, 0), now, lang)
+                for u in self.health.uplinks.values()
             ],
         )
 
@@ -211,8 +217,13 @@ def _source_status(seen: SourceHealth, now_ms: int, lang: str) -> SourceStatus:
     )
 
 
-def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, now_ms: int, lang: str) -> UplinkStatus:
+def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, cap: int, now: Moment, lang: str) -> UplinkStatus:
+    sent = used(stats, now) if stats else 0
     return UplinkStatus(
+        month_bytes=sent,
+        monthly_bytes=cap,
+        forecast_bytes=forecast(sent, now),
+        thrift=thrift(cap, sent, now).name.lower(),
         id=seen.id,
         driver=seen.driver,
         state=seen.state,
@@ -223,7 +234,7 @@ def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, now_ms: int, l
         waiting=stats.waiting if stats else 0,
         dead=stats.dead if stats else 0,
         oldest_s=stats.oldest_s if stats else 0.0,
-        last_ok_s=None if seen.last_ok_mono_ms is None else round((now_ms - seen.last_ok_mono_ms) / 1000, 1),
+        last_ok_s=None if seen.last_ok_mono_ms is None else round((now.mono_ms - seen.last_ok_mono_ms) / 1000, 1),
         problems=dict(seen.problems),
         last_problem=_say(seen.last_problem, lang) if seen.state == "down" else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from edgeagent import messages
 from edgeagent.backoff import spread_s
 from edgeagent.clock import Clock
+from edgeagent.daemon.budget import Thrift, thrift, used
 from edgeagent.daemon.health import UplinkHealth, named
 from edgeagent.daemon.pace import Pace
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable, UplinkRefused, UplinkUnavailable
@@ -24,7 +26,13 @@ log = logging.getLogger("edgeagent")
 AWAY_MOST_S = 4.0  # the first value after an outage must be there within 5 s
 REFUSED_MOST_S = 120.0  # a city that says no to us is not asked every few seconds
 LAST_WORDS_S = 1.2  # a delivery in flight may finish at shutdown, so that it is not sent twice
+LOOK_AGAIN_S = 60.0  # what a month's data volume allows changes with time
 NOTHING = Delivery(accepted=frozenset())
+THRIFT = {
+    Thrift.NO_BACKLOG: "uplinks.budget-no-backlog",
+    Thrift.SPARSELY: "uplinks.budget-sparsely",
+    Thrift.BARELY: "uplinks.budget-used-up",
+}
 
 
 class Courier:
@@ -46,6 +54,8 @@ class Courier:
         self._pace = Pace(section.backfill_bytes_per_s)
         self._backfill_failures = 0
         self._backfill_from_s = 0.0
+        self._live_at_s = -math.inf
+        self._thrift = Thrift.FREELY
 
     async def run(self) -> None:
         """Until cancelled.
@@ -76,15 +86,32 @@ class Courier:
             await asyncio.sleep(pause_s)
 
     async def _lease(self) -> Batch:
-        """What goes next; the backlog only when its turn has come."""
+        """What goes next; the backlog, and newest values, only when their turn has come."""
         while True:
+            await self._be_thrifty()
             now_s = self._clock.mono()
-            wait_s = max(self._pace.wait_s(now_s), self._backfill_from_s - now_s)
-            if wait_s <= 0.0:
+            live_s = max(self._live_at_s + self._thrift.pause_s - now_s, 0.0)
+            backfill_s = max(self._pace.wait_s(now_s), self._backfill_from_s - now_s, live_s)
+            if self._thrift:
+                backfill_s = LOOK_AGAIN_S
+            if backfill_s <= 0.0:
                 return await self._outbox.lease(self._health.id, self._pace.rows, together=True)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    return await self._outbox.lease(self._health.id, self._pace.rows, backfill=False)
+                async with asyncio.timeout(min(live_s or backfill_s, LOOK_AGAIN_S)):
+                    return await self._outbox.lease(
+                        self._health.id, self._pace.rows, backfill=False, live=live_s <= 0.0
+                    )
+
+    async def _be_thrifty(self) -> None:
+        """Ask how much of the month's data volume is left."""
+        cap = self._section.monthly_bytes
+        if not cap:
+            return
+        stats = (await self._outbox.stats()).uplinks.get(self._health.id)
+        now = self._clock.now()
+        before, self._thrift = self._thrift, thrift(cap, used(stats, now) if stats else 0, now)
+        if self._thrift > before:
+            log.warning("%s: %s", self._health.id, messages.text(THRIFT[self._thrift], {"most": cap}, self._lang))
 
     async def _pass_over(self, batch: Batch) -> Batch:
         """Settle what the config keeps from this receiver; the outbox counts it as acknowledged."""
@@ -103,12 +130,14 @@ class Courier:
             delivery = await uplink.deliver(batch.rows, behind=not batch.whole)
         except UplinkUnavailable as error:
             self._charge(batch, error.bytes_sent)
-            await self._settle(batch, NOTHING)
+            await self._settle(batch, Delivery(frozenset(), bytes_sent=error.bytes_sent))
             return self._later(error, batch)
         except Exception:
             await self._settle(batch, NOTHING)  # a bug must not keep the rows on lease
             raise
         self._charge(batch, delivery.bytes_sent)
+        if batch.lane == "live":
+            self._live_at_s = self._clock.mono()
         self._pace.took(len(batch.rows), self._clock.mono() - began_s)
         await self._settle(batch, delivery)
         for row, reason in delivery.rejected.items():

@@ -131,6 +131,10 @@ class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
         sent_bytes: what left for this receiver since the start: bodies, headers, TLS and whatever was
             repeated, as the kernel counts it; headers of TCP and IP are not in it.
         bytes_per_reading: of these, per acknowledged reading; None before the first.
+        month_bytes: sent in this calendar month (JST), restarts included.
+        monthly_bytes: what may be sent in a month; 0 for no limit.
+        forecast_bytes: at the end of the month at the pace so far; None without a trusted clock.
+        thrift: `freely`, or what is held back to stay within `monthly_bytes`; see `budget`.
     """
 
     id: str
@@ -146,6 +150,10 @@ class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     filtered: int = 0
     sent_bytes: int = 0
     bytes_per_reading: float | None = None
+    month_bytes: int = 0
+    monthly_bytes: int = 0
+    forecast_bytes: int | None = None
+    thrift: str = "freely"
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

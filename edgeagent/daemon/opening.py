@@ -57,12 +57,14 @@ class OpeningOutbox:
         self._tell_notices(real)
         return stored
 
-    async def lease(self, uplink: str, limit: int, *, backfill: bool = True, together: bool = False) -> Batch:
+    async def lease(
+        self, uplink: str, limit: int, *, backfill: bool = True, live: bool = True, together: bool = False
+    ) -> Batch:
         """As SqliteOutbox, once it is open."""
         with contextlib.suppress(OutboxUnavailable):  # a backlog must leave even if no reading ever comes
             self._open()
         await self._opened.wait()
-        return await self._open().lease(uplink, limit, backfill=backfill, together=together)
+        return await self._open().lease(uplink, limit, backfill=backfill, live=live, together=together)
 
     async def settle(self, batch: Batch, delivery: Delivery) -> None:
         """As SqliteOutbox."""

@@ -40,7 +40,7 @@ class Books:
     def begin(file: File, first_id: int) -> None:
         """Write the first entry of a fresh file; row ids start above `first_id`."""
         file.db.execute(schema.ADD_ACCOUNT, (STORE,))
-        file.db.execute(schema.SET_ACCOUNT, (first_id, 0, 0, STORE))
+        file.db.execute(schema.SET_ACCOUNT, (first_id, 0, 0, 0, 0, STORE))
 
     @property
     def dirty(self) -> bool:
@@ -94,7 +94,8 @@ class Books:
         db = self._file.db
         for name, account in self._accounts():
             if account.dirty:
-                db.execute(schema.SET_ACCOUNT, (account.settled.floor, account.acknowledged, account.dead, name))
+                counts = (account.acknowledged, account.dead, account.month, account.sent)
+                db.execute(schema.SET_ACCOUNT, (account.settled.floor, *counts, name))
                 for first, last in (account.settled.journal or {}).items():
                     if last is None:
                         db.execute(schema.DROP_RUN, (name, first))
@@ -155,6 +156,6 @@ class Books:
         for name, first, last in db.execute("SELECT name, first, last FROM runs"):
             runs.setdefault(name, []).append((first, last))
         return {
-            name: Account(floor, runs.get(name, ()), acknowledged, dead)
-            for name, floor, acknowledged, dead in db.execute("SELECT * FROM accounts")
+            name: Account(floor, runs.get(name, ()), acknowledged=acknowledged, dead=dead, month=month, sent=sent)
+            for name, floor, acknowledged, dead, month, sent in db.execute(schema.ACCOUNTS)
         }

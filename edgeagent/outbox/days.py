@@ -23,7 +23,7 @@ from edgeagent.outbox.ledger import Ledger
 from edgeagent.ports import DayBooks, StreamOfDay, UplinkOfDay
 from edgeagent.reading import Kind, Moment, Quantity, Reading, ReadingClass, TimeTrust
 
-__all__ = ["Days", "Ended", "day_name", "day_number", "day_number_of"]
+__all__ = ["Days", "Ended", "day_name", "day_number", "day_number_of", "month_at"]
 
 _ZONE_MS, _DAY_MS = 9 * 3_600_000, 86_400_000
 _EPOCH = dt.date(1970, 1, 1)
@@ -47,6 +47,14 @@ def day_number_of(name: str) -> int | None:
         return (dt.date.fromisoformat(name) - _EPOCH).days
     except ValueError:
         return None
+
+
+def month_at(now: Moment) -> int:
+    """Months since the year 0, in Japan; 0 while the clock is not trusted."""
+    if now.trust is not TimeTrust.SYNCED:
+        return 0
+    day = _EPOCH + dt.timedelta(days=day_number(now.wall_ms))
+    return day.year * 12 + day.month - 1
 
 
 class Ended(msgspec.Struct):

@@ -133,17 +133,28 @@ class Account:
         settled: ids that need nothing more; written to disk.
         taken: settled or leased; in RAM alone, because a lease does not outlive the process.
         acknowledged, dead: rows accepted and rows refused, since the uplink was configured.
+        month, sent: a month (days.month_at) and the bytes sent in it.
         dirty: changed since it was last written.
     """
 
-    __slots__ = ("acknowledged", "dead", "dirty", "settled", "taken")
+    __slots__ = ("acknowledged", "dead", "dirty", "month", "sent", "settled", "taken")
 
-    def __init__(self, floor: int = 0, runs: Iterable[Run] = (), acknowledged: int = 0, dead: int = 0) -> None:
+    def __init__(
+        self,
+        floor: int = 0,
+        runs: Iterable[Run] = (),
+        *,
+        acknowledged: int = 0,
+        dead: int = 0,
+        month: int = 0,
+        sent: int = 0,
+    ) -> None:
         listed = list(runs)
         self.settled = Ids(floor, listed, journal=True)
         self.taken = Ids(floor, listed)
         self.acknowledged = acknowledged
         self.dead = dead
+        self.month, self.sent = month, sent
         self.dirty = False
 
     def settle(self, first: int, last: int) -> list[Run]:
@@ -158,6 +169,13 @@ class Account:
             self.taken.add(first, last)
             self.dirty = True
         return fresh
+
+    def charge(self, month: int, sent: int) -> None:
+        """Count bytes sent; a later month begins with nothing, an earlier one is a clock gone back."""
+        if month > self.month:
+            self.month, self.sent = month, 0
+        self.sent += sent
+        self.dirty = True
 
     def copy(self) -> Account:
         """A new account with the same ids settled, and nothing counted."""
@@ -196,10 +214,12 @@ class Ledger:
         """Rows still owed to somebody."""
         return self.last - len(self.store.settled)
 
-    def urgent(self, uplink: str, limit: int, *, backfill: bool, together: bool = False) -> tuple[Lane, list[int]]:
+    def urgent(
+        self, uplink: str, limit: int, *, backfill: bool, live: bool = True, together: bool = False
+    ) -> tuple[Lane, list[int]]:
         """The lane whose turn it is, and the ids to lease, oldest first; none for all that is open."""
         owed = self.last - len(self.accounts[uplink].taken) if backfill else 0
-        lane, ids = self.order.urgent(uplink, limit, owed=owed)
+        lane, ids = self.order.urgent(uplink, limit, owed=owed, live=live)
         if together and lane != "alarm" and 0 < owed <= limit:
             return "live", []
         return lane, ids

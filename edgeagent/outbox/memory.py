@@ -13,6 +13,7 @@ import msgspec
 
 from edgeagent.clock import Clock
 from edgeagent.errors import OutboxUnavailable
+from edgeagent.outbox.days import month_at
 from edgeagent.outbox.ledger import Account, Ledger, Run
 from edgeagent.outbox.record import age_s, restamp
 from edgeagent.ports import Batch, Delivery, OutboxStats, Row, UplinkStats
@@ -61,14 +62,16 @@ class MemoryOutbox:
         await self._announce()
         return numbered
 
-    async def lease(self, uplink: str, limit: int, *, backfill: bool = True, together: bool = False) -> Batch:
+    async def lease(
+        self, uplink: str, limit: int, *, backfill: bool = True, live: bool = True, together: bool = False
+    ) -> Batch:
         """Up to `limit` rows owed to this uplink, waiting until there is one."""
         if uplink not in self._ledger.accounts:
             raise OutboxUnavailable("outbox.no-such-uplink", uplink=uplink)
         while True:
             self._check_open()
             seen = self._changes
-            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, together=together)
+            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, live=live, together=together)
             if not ids and backfill:
                 ids = list(islice(self._ledger.open_ids(uplink), limit))
             if ids:
@@ -83,6 +86,7 @@ class MemoryOutbox:
         self._check_open()
         if batch.uplink not in self._ledger.accounts:
             raise OutboxUnavailable("outbox.no-such-uplink", uplink=batch.uplink)
+        self._ledger.accounts[batch.uplink].charge(month_at(self._clock.now()), delivery.bytes_sent)
         leased = {row.id for row in batch.rows}
         refused = leased & delivery.rejected.keys() - delivery.accepted
         self._delete(self._ledger.accept(batch.uplink, leased & delivery.accepted))
@@ -104,7 +108,12 @@ class MemoryOutbox:
             bytes=0,
             uplinks={
                 name: UplinkStats(
-                    account.acknowledged, ledger.last - len(account.settled), account.dead, self._oldest_s(account)
+                    account.acknowledged,
+                    ledger.last - len(account.settled),
+                    account.dead,
+                    self._oldest_s(account),
+                    account.month,
+                    account.sent,
                 )
                 for name, account in ledger.accounts.items()
             },

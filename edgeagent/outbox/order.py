@@ -99,18 +99,19 @@ class Order:
             del self._newest[self._stream.pop(row)]
         _drop(self._alarms, first, last)
 
-    def urgent(self, uplink: str, limit: int, *, owed: int = 0) -> tuple[Lane, list[int]]:
+    def urgent(self, uplink: str, limit: int, *, owed: int = 0, live: bool = True) -> tuple[Lane, list[int]]:
         """The ids to lease now, oldest first; none for the backfill, which the ledger knows.
 
         Args:
             uplink: whose turn it is.
             limit: ids at most.
             owed: how many rows it could have if it wants backfill, else 0.
+            live: whether it wants newest rows.
         """
         opened = self._open[uplink]
         if opened.alarms:
             return "alarm", sorted(opened.alarms)[:limit]
-        if opened.live and (opened.streak < LIVE_IN_A_ROW or owed <= len(opened.live)):
+        if live and opened.live and (opened.streak < LIVE_IN_A_ROW or owed <= len(opened.live)):
             opened.streak += 1
             return "live", sorted(opened.live)[:limit]
         opened.streak = 0

@@ -134,7 +134,7 @@ class Salvage:
 
     def _learn(self, columns: list[_Value]) -> None:
         match columns:
-            case [str(name), int(floor), int(), int()] if name in self.settled:
+            case [str(name), int(floor), int(), int(), *_] if name in self.settled:
                 self.settled[name].add(1, floor)
             case [str(name), int(first), int(last)] if name in self.settled:
                 self.settled[name].add(first, last)

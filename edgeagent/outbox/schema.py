@@ -6,6 +6,7 @@ STEPS[n] lifts a file from `user_version` n to n + 1; a step, once released, is 
 from __future__ import annotations
 
 __all__ = [
+    "ACCOUNTS",
     "ADD_ACCOUNT",
     "ADD_BOOT",
     "ADD_DAY",
@@ -78,6 +79,9 @@ STEPS = (
         "ALTER TABLE streams ADD COLUMN day INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE streams ADD COLUMN before INTEGER NOT NULL DEFAULT 0",
         "UPDATE streams SET before = last",
+        # Bytes sent to the uplink in a month (number, in Japan).
+        "ALTER TABLE accounts ADD COLUMN month INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE accounts ADD COLUMN sent INTEGER NOT NULL DEFAULT 0",
         # Days that are over: row ids, readings lost, readings whose time was not trusted; see days.py.
         (
             "CREATE TABLE days (day INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, "
@@ -118,8 +122,9 @@ SET_STREAM = (
 )
 SET_NUMBER = "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
-ADD_ACCOUNT = "INSERT OR IGNORE INTO accounts VALUES (?, 0, 0, 0)"
-SET_ACCOUNT = "UPDATE accounts SET floor = ?, acknowledged = ?, dead = ? WHERE name = ?"
+ADD_ACCOUNT = "INSERT OR IGNORE INTO accounts (name, floor, acknowledged, dead) VALUES (?, 0, 0, 0)"
+ACCOUNTS = "SELECT name, floor, acknowledged, dead, month, sent FROM accounts"
+SET_ACCOUNT = "UPDATE accounts SET floor = ?, acknowledged = ?, dead = ?, month = ?, sent = ? WHERE name = ?"
 DROP_ACCOUNT = "DELETE FROM accounts WHERE name = ?"
 SET_RUN = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)"
 DROP_RUN = "DELETE FROM runs WHERE name = ? AND first = ?"

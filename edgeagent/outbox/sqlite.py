@@ -90,7 +90,9 @@ class SqliteOutbox:
         await self._announce()
         return stored
 
-    async def lease(self, uplink: str, limit: int, *, backfill: bool = True, together: bool = False) -> Batch:
+    async def lease(
+        self, uplink: str, limit: int, *, backfill: bool = True, live: bool = True, together: bool = False
+    ) -> Batch:
         """Up to `limit` rows owed to this uplink, waiting until there is one.
 
         Alarms come first, then the newest of each stream, then the oldest.  A leased row is
@@ -102,7 +104,7 @@ class SqliteOutbox:
         self._check(uplink)
         while True:
             seen = self._changes
-            job = self._submit(self._store.lease, uplink, limit, backfill=backfill, together=together)
+            job = self._submit(self._store.lease, uplink, limit, backfill=backfill, live=live, together=together)
             try:
                 batch = await asyncio.shield(asyncio.wrap_future(job))
             except asyncio.CancelledError:

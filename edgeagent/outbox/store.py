@@ -17,6 +17,7 @@ from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 from edgeagent.outbox import schema, trouble
 from edgeagent.outbox.books import Books
+from edgeagent.outbox.days import month_at
 from edgeagent.outbox.file import File
 from edgeagent.outbox.ledger import Account, Ledger, runs_of
 from edgeagent.outbox.pace import Pace
@@ -143,13 +144,15 @@ class Store:
             self._shelf.write_if_possible()  # acknowledgements that a full disk kept from being written
             return stored
 
-    def lease(self, uplink: str, limit: int, *, backfill: bool, together: bool = False) -> Batch:
+    def lease(
+        self, uplink: str, limit: int, *, backfill: bool = True, live: bool = True, together: bool = False
+    ) -> Batch:
         """Up to `limit` rows this uplink may have now; none if there are none."""
         self._salvage()
         with self._door():
             while True:
                 lost = self._ledger.lost
-                lane, found = self._find(uplink, limit, backfill=backfill, together=together)
+                lane, found = self._find(uplink, limit, backfill=backfill, live=live, together=together)
                 self._ledger.lease(uplink, found)
                 self._shelf.learn_now()
                 rows = [row for row in map(self._read, found.items()) if row is not None]
@@ -172,6 +175,8 @@ class Store:
         """
         with self._door():
             leased = set(ids)
+            if delivery.bytes_sent:
+                self._ledger.accounts[uplink].charge(month_at(self._clock.now()), delivery.bytes_sent)
             gone = self._ledger.accept(uplink, leased & delivery.accepted)
             refused = leased & delivery.rejected.keys() - delivery.accepted
             if refused:
@@ -199,7 +204,12 @@ class Store:
                 bytes=self._file.used_bytes(),
                 uplinks={
                     name: UplinkStats(
-                        account.acknowledged, ledger.last - len(account.settled), account.dead, oldest[name]
+                        account.acknowledged,
+                        ledger.last - len(account.settled),
+                        account.dead,
+                        oldest[name],
+                        account.month,
+                        account.sent,
                     )
                     for name, account in ledger.accounts.items()
                 },
@@ -226,9 +236,11 @@ class Store:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def _find(self, uplink: str, limit: int, *, backfill: bool, together: bool) -> tuple[Lane, dict[int, bytes]]:
+    def _find(
+        self, uplink: str, limit: int, *, backfill: bool, live: bool, together: bool
+    ) -> tuple[Lane, dict[int, bytes]]:
         while True:
-            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, together=together)
+            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, live=live, together=together)
             if not ids:
                 break
             found = self._pick(ids)

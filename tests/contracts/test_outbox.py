@@ -301,3 +301,32 @@ async def test_close_ends_waiting_leases_and_refuses_more(outbox):
         await outbox.put([water()])
     assert told.value.code == "outbox.closed"
     await outbox.close()
+
+
+async def test_bytes_are_counted_by_month(outbox, clock):
+    await outbox.put([gauge(1.0), gauge(2.0)])
+    batch = await outbox.lease("nagano", 10)
+    await outbox.settle(batch, Delivery(frozenset(), bytes_sent=300))  # an attempt that failed has its price too
+    batch = await outbox.lease("nagano", 10)
+    await outbox.settle(batch, Delivery(frozenset([batch.rows[0].id]), bytes_sent=400))
+    stats = (await outbox.stats()).uplinks
+    assert (stats["nagano"].sent, stats["suzaka"].sent) == (700, 0)
+    clock.advance(32 * 24 * 3600)
+    batch = await outbox.lease("nagano", 10)
+    await outbox.settle(batch, Delivery(frozenset(), bytes_sent=5))
+    after = (await outbox.stats()).uplinks["nagano"]
+    assert after.sent == 5 and after.month == stats["nagano"].month + 1
+    clock.trust = TimeTrust.UNSYNCED
+    clock.advance(32 * 24 * 3600)
+    batch = await outbox.lease("nagano", 10)
+    await outbox.settle(batch, Delivery(frozenset(), bytes_sent=2))
+    assert (await outbox.stats()).uplinks["nagano"].sent == 7
+
+
+async def test_only_alarms_may_be_asked_for(outbox):
+    await outbox.put([gauge(1.0), gauge(2.0)])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(outbox.lease("nagano", 10, backfill=False, live=False), 0.05)
+    await outbox.put([gauge(3.0, cls=ReadingClass.ALARM)])
+    assert levels(await outbox.lease("nagano", 10, backfill=False, live=False)) == [3.0]
+    assert levels(await outbox.lease("nagano", 10)) == [1.0, 2.0]
