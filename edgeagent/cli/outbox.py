@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeagent.cli.agent import ask
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
+from edgeagent.cli.store import Store, store
 from edgeagent.errors import EdgeAgentError
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def stats(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, la
     """Accepted, acknowledged, waiting, thinned, lost. 蓄積と送信の件数。"""
     from edgeagent.cli import show
 
-    answer = ask(config, "outbox")
+    with store(config) as found:
+        answer = found.ask("outbox")
     print(answer.decode() if as_json else show.outbox(answer), end="")
 
 
@@ -44,7 +45,8 @@ def plan(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lan
     """How long an outage may last before readings are thinned. 通信断に何時間耐えられるか。"""
     from edgeagent.cli import show
 
-    answer = ask(config, "plan")
+    with store(config) as found:
+        answer = found.ask("plan")
     print(answer.decode() if as_json else show.plan(answer), end="")
 
 
@@ -58,7 +60,8 @@ def prove(
     """Which numbers were given on a day, and whether every uplink acknowledged them. 一日分の送達を確かめる。"""
     from edgeagent.cli import show
 
-    books = show.books(ask(config, f"day {day}"))
+    with store(config) as found:
+        books = show.books(found.ask(f"day {day}"))
     print(books.json if as_json else books.text, end="")
     raise typer.Exit(0 if books.complete else 1)
 
@@ -68,13 +71,14 @@ def list_(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, la
     """What was refused, by whom and why. 拒否された測定値の一覧。"""
     from edgeagent.cli import show
 
-    letters = _letters(config)
-    if as_json:
-        print(json.dumps({"letters": [_document(letter) for letter in letters]}, ensure_ascii=False))
-        return
-    count = 0
-    for count, letter in enumerate(letters, 1):  # noqa: B007  the count is used after the loop
-        print(show.dead_letter(letter))
+    with store(config) as found:
+        letters = _letters(found)
+        if as_json:
+            print(json.dumps({"letters": [_document(letter) for letter in letters]}, ensure_ascii=False))
+            return
+        count = 0
+        for count, letter in enumerate(letters, 1):  # noqa: B007  the count is used after the loop
+            print(show.dead_letter(letter))
     print(show.dead_count(count))
 
 
@@ -85,24 +89,27 @@ def retry(
     """Send refused readings once more. 拒否された測定値を再送する。"""
     from edgeagent.cli import show
 
-    wanted = numbers or [letter.number for letter in _letters(config)]
     retried = 0
-    for begin in range(0, len(wanted), _AT_A_TIME):
-        words = " ".join(map(str, wanted[begin : begin + _AT_A_TIME]))
-        retried += json.loads(ask(config, f"dead-retry {words}"))["retried"]
+    with store(config) as found:
+        wanted = numbers or [letter.number for letter in _letters(found)]
+        for begin in range(0, len(wanted), _AT_A_TIME):
+            words = " ".join(map(str, wanted[begin : begin + _AT_A_TIME]))
+            retried += json.loads(found.ask(f"dead-retry {words}"))["retried"]
     print(json.dumps({"retried": retried}) if as_json else show.retried(retried, len(wanted)))
 
 
 @dead.command()
 def export(file: File, config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
     """Write refused readings to a file, one JSON document a line. 拒否された測定値を書き出す。"""
-    _write(file, (_document(letter) for letter in _letters(config)))
+    with store(config) as found:
+        _write(file, (_document(letter) for letter in _letters(found)))
 
 
 @app.command("export")
 def export_waiting(file: File, config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
     """Write readings that still wait to a file; they stay owed. 送信待ちの測定値を書き出す。"""
-    _write(file, _waiting(config))
+    with store(config) as found:
+        _write(file, _waiting(found))
 
 
 @app.command("import")
@@ -110,16 +117,19 @@ def import_(
     file: File, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None
 ) -> None:
     """Take in readings that `export` wrote, with their numbers. 書き出した測定値を取り込む。"""
+    from edgeagent.cli import show
+
+    with store(config) as found:
+        taken = _take_in(file, found)
+    print(json.dumps({"taken": taken}) if as_json else show.taken(taken))
+
+
+def _take_in(file: Path, found: Store) -> int:
     import base64
 
     import msgspec
 
-    from edgeagent.cli import show
     from edgeagent.reading import Reading
-
-    def lines() -> Iterator[str]:
-        with file.open(encoding="utf-8") as source:
-            yield from filter(str.strip, source)
 
     fields = Reading.__struct_fields__
     taken = number = 0
@@ -128,31 +138,32 @@ def import_(
     def send() -> None:
         nonlocal taken
         packed = base64.b64encode(msgspec.msgpack.encode(part)).decode()
-        taken += json.loads(ask(config, f"take-in {packed}"))["taken"] if part else 0
+        taken += json.loads(found.ask(f"take-in {packed}"))["taken"] if part else 0
         part.clear()
 
     try:
-        for number, line in enumerate(lines(), 1):  # noqa: B007  told when a line is no reading
-            found = msgspec.json.decode(line, type=dict[str, object])
-            part.append(msgspec.convert([found[name] for name in fields], Reading))
-            if len(part) == _TAKEN_AT_A_TIME:
-                send()
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(filter(str.strip, lines), 1):  # noqa: B007  told when a line is no reading
+                document = msgspec.json.decode(line, type=dict[str, object])
+                part.append(msgspec.convert([document[name] for name in fields], Reading))
+                if len(part) == _TAKEN_AT_A_TIME:
+                    send()
     except OSError as error:
         raise EdgeAgentError("outbox.export-file", file=file, why=error.strerror or str(error)) from error
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
         send()  # what came before it is good
         raise EdgeAgentError("outbox.import-line", file=file, line=number, taken=taken, why=error) from error
     send()
-    print(json.dumps({"taken": taken}) if as_json else show.taken(taken))
+    return taken
 
 
-def _waiting(config: Path) -> Iterator[dict[str, object]]:
+def _waiting(store: Store) -> Iterator[dict[str, object]]:
     import msgspec
 
     from edgeagent.daemon.health import Waiting
 
     after = 0
-    while found := msgspec.json.decode(ask(config, f"waiting {after}"), type=Waiting).rows:
+    while found := msgspec.json.decode(store.ask(f"waiting {after}"), type=Waiting).rows:
         for row in found:
             yield msgspec.to_builtins(msgspec.structs.asdict(row.reading))
         after = found[-1].id
@@ -170,13 +181,13 @@ def _write(file: Path, documents: Iterable[dict[str, object]]) -> None:
         raise EdgeAgentError("outbox.export-file", file=file, why=error.strerror or str(error)) from error
 
 
-def _letters(config: Path) -> Iterator[DeadLetter]:
+def _letters(store: Store) -> Iterator[DeadLetter]:
     import msgspec
 
     from edgeagent.daemon.health import DeadLetters
 
     after = 0
-    while found := msgspec.json.decode(ask(config, f"dead {after}"), type=DeadLetters).letters:
+    while found := msgspec.json.decode(store.ask(f"dead {after}"), type=DeadLetters).letters:
         yield from found
         after = found[-1].number
 

@@ -37,7 +37,12 @@ class OpeningOutbox:
         self._opened = asyncio.Event()
         self._told = 0
 
-    def _open(self) -> SqliteOutbox:
+    def open(self) -> SqliteOutbox:
+        """The store, opened if it is not yet.
+
+        Raises:
+            OutboxUnavailable: it cannot be opened now.
+        """
         if self._real is None:
             self._real = self._make()
             self._opened.set()
@@ -52,7 +57,7 @@ class OpeningOutbox:
 
     async def put(self, readings: Sequence[Reading]) -> Sequence[Reading]:
         """As SqliteOutbox, after opening it if that has not worked yet."""
-        real = self._open()
+        real = self.open()
         stored = await real.put(readings)
         self._tell_notices(real)
         return stored
@@ -62,13 +67,13 @@ class OpeningOutbox:
     ) -> Batch:
         """As SqliteOutbox, once it is open."""
         with contextlib.suppress(OutboxUnavailable):  # a backlog must leave even if no reading ever comes
-            self._open()
+            self.open()
         await self._opened.wait()
-        return await self._open().lease(uplink, limit, backfill=backfill, live=live, together=together)
+        return await self.open().lease(uplink, limit, backfill=backfill, live=live, together=together)
 
     async def settle(self, batch: Batch, delivery: Delivery) -> None:
         """As SqliteOutbox."""
-        await self._open().settle(batch, delivery)
+        await self.open().settle(batch, delivery)
 
     async def stats(self) -> OutboxStats:
         """Counts; zeros while there is no store to count."""
@@ -76,27 +81,27 @@ class OpeningOutbox:
 
     async def plan(self) -> OutboxPlan:
         """As SqliteOutbox."""
-        return await self._open().plan()
+        return await self.open().plan()
 
     async def day(self, day: str = "") -> DayBooks:
         """As SqliteOutbox."""
-        return await self._open().day(day)
+        return await self.open().day(day)
 
     async def waiting(self, after: int = 0, limit: int = 100) -> list[Row]:
         """As SqliteOutbox."""
-        return await self._open().waiting(after, limit)
+        return await self.open().waiting(after, limit)
 
     async def take_in(self, readings: Sequence[Reading]) -> int:
         """As SqliteOutbox."""
-        return await self._open().take_in(readings)
+        return await self.open().take_in(readings)
 
     async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """As SqliteOutbox."""
-        return await self._open().dead_letters(after, limit)
+        return await self.open().dead_letters(after, limit)
 
     async def retry_dead(self, numbers: Iterable[int]) -> int:
         """As SqliteOutbox."""
-        return await self._open().retry_dead(numbers)
+        return await self.open().retry_dead(numbers)
 
     async def close(self) -> None:
         """Let go of the file."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from edgeagent.clock import Clock
 from edgeagent.errors import OutboxUnavailable
 from edgeagent.outbox import schema, tail, trouble
+from edgeagent.outbox.mark import as_owner_of
 
 __all__ = ["File"]
 
@@ -215,6 +216,7 @@ class File:
         try:
             with aside.with_name(aside.name + "-wal").open("xb") as copy:
                 os.fchmod(copy.fileno(), 0o600)
+                as_owner_of(self.path, copy.fileno())
                 with contextlib.suppress(FileNotFoundError):
                     copy.write(wal.read_bytes())
                 copy.flush()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgeagent.outbox import trouble
 
-__all__ = ["STEP", "read", "write"]
+__all__ = ["STEP", "as_owner_of", "read", "write"]
 
 STEP = 100_000
 _log = logging.getLogger(__name__)
@@ -21,6 +21,13 @@ _log = logging.getLogger(__name__)
 
 def _file(store: Path) -> Path:
     return store.with_name(store.name + ".mark")
+
+
+def as_owner_of(store: Path, handle: int) -> None:
+    """Give a new file to the store's owner: root may work on the store by hand, the agent is not root."""
+    if os.geteuid() == 0:
+        found = store.stat()
+        os.fchown(handle, found.st_uid, found.st_gid)
 
 
 def read(store: Path) -> int:
@@ -47,6 +54,7 @@ def write(store: Path, mark: int) -> None:
     try:
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
+            as_owner_of(store, handle)
             os.write(handle, b"%d\n" % mark)
             os.fsync(handle)
         finally:

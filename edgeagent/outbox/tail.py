@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from zlib import crc32
 
+from edgeagent.outbox.mark import as_owner_of
+
 __all__ = ["note", "read"]
 
 
@@ -26,6 +28,7 @@ def note(store: Path, last: int) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(_file(store), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
+            as_owner_of(store, handle)
             os.pwrite(handle, b"%s %08x\n" % (text, crc32(text)), 0)
         finally:
             os.close(handle)
