@@ -40,7 +40,7 @@ class Books:
     def begin(file: File, first_id: int) -> None:
         """Write the first entry of a fresh file; row ids start above `first_id`."""
         file.db.execute(schema.ADD_ACCOUNT, (STORE,))
-        file.db.execute(schema.SET_ACCOUNT, (first_id, 0, 0, 0, 0, STORE))
+        file.db.execute(schema.SET_ACCOUNT, (first_id, schema.check(STORE, first_id), 0, 0, 0, 0, STORE))
 
     @property
     def dirty(self) -> bool:
@@ -94,13 +94,14 @@ class Books:
         db = self._file.db
         for name, account in self._accounts():
             if account.dirty:
+                floor = account.settled.floor
                 counts = (account.acknowledged, account.dead, account.month, account.sent)
-                db.execute(schema.SET_ACCOUNT, (account.settled.floor, *counts, name))
+                db.execute(schema.SET_ACCOUNT, (floor, schema.check(name, floor), *counts, name))
                 for first, last in (account.settled.journal or {}).items():
                     if last is None:
                         db.execute(schema.DROP_RUN, (name, first))
                     else:
-                        db.execute(schema.SET_RUN, (name, first, last))
+                        db.execute(schema.SET_RUN, (name, first, last, schema.check(name, first, last)))
 
     def _clear(self) -> None:
         self._gone, self._dead = [], []
@@ -153,9 +154,15 @@ class Books:
     def _read_accounts(self) -> dict[str, Account]:
         db = self._file.db
         runs: dict[str, list[Run]] = {}
-        for name, first, last in db.execute("SELECT name, first, last FROM runs"):
+        for name, first, last, crc in db.execute(schema.RUNS):
+            if crc not in (0, schema.check(name, first, last)):
+                raise ValueError("a run of settled rows is garbled")
             runs.setdefault(name, []).append((first, last))
-        return {
-            name: Account(floor, runs.get(name, ()), acknowledged=acknowledged, dead=dead, month=month, sent=sent)
-            for name, floor, acknowledged, dead, month, sent in db.execute(schema.ACCOUNTS)
-        }
+        accounts = {}
+        for name, floor, crc, acknowledged, dead, month, sent in db.execute(schema.ACCOUNTS):
+            if crc not in (0, schema.check(name, floor)):
+                raise ValueError("an account is garbled")
+            accounts[name] = Account(
+                floor, runs.get(name, ()), acknowledged=acknowledged, dead=dead, month=month, sent=sent
+            )
+        return accounts

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from edgeagent.clock import Clock
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable
 from edgeagent.outbox import schema, trouble
 from edgeagent.outbox.file import File
+from edgeagent.outbox.ledger import Ledger
 from edgeagent.outbox.room import Room
 from edgeagent.outbox.salvage import Found, Salvage
 from edgeagent.outbox.shelf import Shelf
@@ -34,10 +36,18 @@ class Rescue:
         self._file, self._uplinks, self._clock, self._notice = file, uplinks, clock, notice
         self._wreck: Salvage | None = None
         self._look = True
+        self._known: tuple[Path, Ledger] | None = None
 
-    def look_again(self) -> None:
-        """Another file was set aside."""
+    def look_again(self, aside: Path | None = None, ledger: Ledger | None = None) -> None:
+        """Another file was set aside.
+
+        Args:
+            aside: that file.
+            ledger: what was known of it in RAM; the file may not say who had the newest deliveries.
+        """
         self._look = True
+        if aside is not None and ledger is not None:
+            self._known = (aside, ledger)
 
     def step(self, shelf: Shelf, room: Room) -> bool:
         """Bring some rows back; False when there are none (any more)."""
@@ -69,11 +79,14 @@ class Rescue:
             return None
         got = self._file.db.execute("SELECT value FROM numbers WHERE name = ?", (path.name,)).fetchone()
         try:
-            return Salvage(path, self._uplinks, place=got[0] if got else 0, rows=self._file.rows_aside(path))
+            wreck = Salvage(path, self._uplinks, place=got[0] if got else 0, rows=self._file.rows_aside(path))
         except OSError as error:
             self._notice(trouble.of_file(error, path))
             self._file.was_read(path)
             return None
+        if self._known is not None and self._known[0] == path:
+            wreck.learn(self._known[1])
+        return wreck
 
     def _end(self, wreck: Salvage, shelf: Shelf) -> None:
         wreck.close()

@@ -8,8 +8,8 @@ file.  Every record carries a CRC, so a page that is no longer in use, or half o
 either what was once stored or nothing.
 
 Old pages also hold rows that were deleted because everybody had them; the accounts tell.  What is
-settled stays settled, so the highest floor and every run found anywhere are good.  Where the
-accounts cannot be read, rows are delivered a second time rather than not at all.
+settled stays settled, so the highest floor and every run found anywhere are good, if their checksum
+is.  Where the accounts cannot be read, rows are delivered a second time rather than not at all.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 
 from edgeagent.errors import OutboxUnavailable
-from edgeagent.outbox.ledger import STORE, Ids
+from edgeagent.outbox.ledger import STORE, Ids, Ledger
 from edgeagent.outbox.record import unpack
+from edgeagent.outbox.schema import check
 from edgeagent.reading import Reading
 
 __all__ = ["Found", "Salvage"]
@@ -70,7 +71,7 @@ class Salvage:
         self._had, (self._first, self._last) = place, rows
         self._seen = Ids()
         self._file: BinaryIO = path.open("rb")
-        self._pages = path.stat().st_size // _PAGE
+        self._pages = -(-path.stat().st_size // _PAGE)  # the last one may be cut: what of it is there counts
         self._frames = _read_wal(path)
         self._newest = dict(reversed(self._frames))
         self.settled = {name: Ids() for name in (STORE, *uplinks)}
@@ -78,6 +79,13 @@ class Salvage:
         for page in itertools.chain(pages, (page for _, page in self._frames)):
             for columns in self._records(page, _INDEX_LEAF):
                 self._learn(columns)
+
+    def learn(self, ledger: Ledger) -> None:
+        """Believe what was known of the file in RAM about rows that need nothing more."""
+        for name, account in ((STORE, ledger.store), *ledger.accounts.items()):
+            if name in self.settled:
+                for first, last in ((1, account.settled.floor), *account.settled.runs):
+                    self.settled[name].add(first, last)
 
     @property
     def done(self) -> bool:
@@ -112,7 +120,7 @@ class Salvage:
 
     def _page(self, number: int) -> bytes:
         self._file.seek((number - 1) * _PAGE)
-        return self._file.read(_PAGE)
+        return self._file.read(_PAGE).ljust(_PAGE, b"\0")
 
     def _take(self, page: bytes, found: Found) -> None:
         for columns in self._records(page, _TABLE_LEAF):
@@ -134,10 +142,12 @@ class Salvage:
 
     def _learn(self, columns: list[_Value]) -> None:
         match columns:
-            case [str(name), int(floor), int(), int(), *_] if name in self.settled:
-                self.settled[name].add(1, floor)
-            case [str(name), int(first), int(last)] if name in self.settled:
-                self.settled[name].add(first, last)
+            case [str(name), int(floor), int(), int(), int(crc), *_] if name in self.settled:
+                if crc == check(name, floor):
+                    self.settled[name].add(1, floor)
+            case [str(name), int(first), int(last), int(crc)] if name in self.settled:
+                if crc == check(name, first, last):
+                    self.settled[name].add(first, last)
 
     def _records(self, page: bytes, kind: int) -> Iterator[list[_Value]]:
         """The records of a leaf page; a table's begin with the row id."""
@@ -221,9 +231,9 @@ def _read_wal(path: Path) -> list[tuple[int, bytes]]:
         raw = path.with_name(path.name + "-wal").read_bytes()
     except OSError:
         return []
-    frames = [
-        (raw[at + 8 : at + 16] == raw[16:24], raw[at : at + 4], raw[at + _FRAME_HEAD : at + _FRAME_HEAD + _PAGE])
-        for at in range(_WAL_HEAD, len(raw) - _FRAME_HEAD - _PAGE + 1, _FRAME_HEAD + _PAGE)
-    ]
+    frames = []
+    for at in range(_WAL_HEAD, len(raw) - _FRAME_HEAD, _FRAME_HEAD + _PAGE):
+        page = raw[at + _FRAME_HEAD : at + _FRAME_HEAD + _PAGE].ljust(_PAGE, b"\0")
+        frames.append((raw[at + 8 : at + 16] == raw[16:24], raw[at : at + 4], page))
     frames.sort(key=lambda frame: frame[0])  # stable: within a round they stay in order
     return [(int.from_bytes(number, "big"), page) for _, number, page in reversed(frames)]

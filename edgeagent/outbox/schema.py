@@ -5,6 +5,8 @@ STEPS[n] lifts a file from `user_version` n to n + 1; a step, once released, is 
 
 from __future__ import annotations
 
+from zlib import crc32
+
 __all__ = [
     "ACCOUNTS",
     "ADD_ACCOUNT",
@@ -37,13 +39,21 @@ __all__ = [
     "PRUNE_DAYS",
     "PRUNE_DEAD",
     "RAISE_STREAMS",
+    "RUNS",
     "SET_ACCOUNT",
     "SET_NUMBER",
     "SET_RUN",
     "SET_STREAM",
     "SHAPE",
     "STEPS",
+    "check",
 ]
+
+
+def check(name: str, *ids: int) -> int:
+    """A checksum of what says that rows are settled: garbled, it would make them vanish without a word."""
+    return crc32(repr((name, *ids)).encode()) or 1
+
 
 STEPS = (
     (
@@ -79,6 +89,9 @@ STEPS = (
         "ALTER TABLE streams ADD COLUMN day INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE streams ADD COLUMN before INTEGER NOT NULL DEFAULT 0",
         "UPDATE streams SET before = last",
+        # Of name and ids (`check`); 0 where an older edgeagent wrote the line.
+        "ALTER TABLE accounts ADD COLUMN crc INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN crc INTEGER NOT NULL DEFAULT 0",
         # Bytes sent to the uplink in a month (number, in Japan).
         "ALTER TABLE accounts ADD COLUMN month INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE accounts ADD COLUMN sent INTEGER NOT NULL DEFAULT 0",
@@ -123,10 +136,11 @@ SET_STREAM = (
 SET_NUMBER = "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 ADD_ACCOUNT = "INSERT OR IGNORE INTO accounts (name, floor, acknowledged, dead) VALUES (?, 0, 0, 0)"
-ACCOUNTS = "SELECT name, floor, acknowledged, dead, month, sent FROM accounts"
-SET_ACCOUNT = "UPDATE accounts SET floor = ?, acknowledged = ?, dead = ?, month = ?, sent = ? WHERE name = ?"
+ACCOUNTS = "SELECT name, floor, crc, acknowledged, dead, month, sent FROM accounts"
+RUNS = "SELECT name, first, last, crc FROM runs"
+SET_ACCOUNT = "UPDATE accounts SET floor = ?, crc = ?, acknowledged = ?, dead = ?, month = ?, sent = ? WHERE name = ?"
 DROP_ACCOUNT = "DELETE FROM accounts WHERE name = ?"
-SET_RUN = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)"
+SET_RUN = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)"
 DROP_RUN = "DELETE FROM runs WHERE name = ? AND first = ?"
 DROP_RUNS = "DELETE FROM runs WHERE name = ?"
 

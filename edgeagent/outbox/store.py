@@ -7,7 +7,6 @@ next call works on a fresh one.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from edgeagent.outbox import schema, trouble
 from edgeagent.outbox.books import Books
 from edgeagent.outbox.days import month_at
 from edgeagent.outbox.file import File
-from edgeagent.outbox.ledger import Account, Ledger, runs_of
+from edgeagent.outbox.ledger import Account, Ledger
 from edgeagent.outbox.pace import Pace
 from edgeagent.outbox.record import RecordDamaged, RecordUnknown, age_s, restamp, unpack
 from edgeagent.outbox.rescue import Rescue
@@ -239,28 +238,27 @@ class Store:
     def _find(
         self, uplink: str, limit: int, *, backfill: bool, live: bool, together: bool
     ) -> tuple[Lane, dict[int, bytes]]:
-        while True:
-            lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, live=live, together=together)
-            if not ids:
-                break
-            found = self._pick(ids)
-            if found:
-                return lane, found
+        lane, ids = self._ledger.urgent(uplink, limit, backfill=backfill, live=live, together=together)
+        if ids:
+            return lane, self._pick(ids)
         return lane, self._scan(uplink, limit) if backfill else {}
 
     def _pick(self, ids: Iterable[int]) -> dict[int, bytes]:
-        """Rows by id; what should be there and is not was lost by the disk."""
+        """Rows by id; see `_scan` about what should be there and is not."""
         db, found = self._file.db, {}
         for row in ids:
             got = db.execute(schema.ONE, (row,)).fetchone()
             if got is None:
-                self._books.forget(self._ledger.lose(row, row))
-            else:
-                found[row] = got[0]
+                raise trouble.NotOurs(f"row {row} is missing")
+            found[row] = got[0]
         return found
 
     def _scan(self, uplink: str, limit: int) -> dict[int, bytes]:
-        """The oldest rows this uplink may have."""
+        """The oldest rows this uplink may have.
+
+        Ids have no holes.  A damaged tree hides rows, or shows a page in another's place, without a
+        complaint of SQLite; the rows themselves are mostly sound, and a salvage finds them.
+        """
         db = self._file.db
         found: dict[int, bytes] = {}
         run = self._ledger.next_open(uplink)
@@ -269,8 +267,8 @@ class Store:
             wanted = limit - len(found)
             got = db.execute(schema.NEXT, (first, last, wanted)).fetchall()
             seen = last if len(got) < wanted else got[-1][0]
-            if len(got) != seen - first + 1 or got[0][0] != first:
-                self._lose_missing(first, seen, [row for row, _ in got])
+            if [row for row, _ in got] != list(range(first, seen + 1)):
+                raise trouble.NotOurs(f"rows from {first} to {seen} are not all there")
             found.update(got)
             run = self._ledger.next_open(uplink, seen)
         return found
@@ -286,17 +284,6 @@ class Store:
             self._books.bury("", {row: str(error)}, self._clock.now().wall_ms)
             self._books.forget(self._ledger.lose(row, row))
         return None
-
-    def _lose_missing(self, first: int, last: int, here: list[int]) -> None:
-        """Ids have no holes, so a row that should be in first..last and is not was lost by the disk."""
-        if any(not last_one < row <= last for last_one, row in itertools.pairwise((first - 1, *here))):
-            raise trouble.NotOurs("rows out of order")
-        present = runs_of(here)
-        ends = [first - 1, *(end for _, end in present)]
-        starts = [*(start for start, _ in present), last + 1]
-        for end, start in zip(ends, starts, strict=True):
-            if end + 1 < start:
-                self._books.forget(self._ledger.lose(end + 1, start - 1))
 
     def _oldest_s(self, account: Account, now: Moment) -> float:
         for first, _ in account.settled.gaps(1, self._ledger.last):
@@ -378,7 +365,7 @@ class Store:
             if not trouble.is_damage(error):
                 raise self._file.trouble(error) from error
             set_aside = self._file.set_aside(error)
-            self._rescue.look_again()
+            self._rescue.look_again(Path(str(set_aside.facts["aside"])), self._ledger)
             self._notice(set_aside)
             self._start(first_id=self._ledger.last)  # ids of rows still out on lease are not given again
             raise set_aside from error
