@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edgeagent.ngsi.terms import TYPES
@@ -49,19 +50,27 @@ def thing_of(reading: Reading) -> str:
     return f"{TYPES[reading.kind]}:{reading.entity}"
 
 
-def compare(accepted: list[Reading], arrived: list[Arrived], current: dict[str, int]) -> Verdict:
+def compare(
+    accepted: list[Reading], arrived: list[Arrived], current: dict[str, int], perhaps: Iterable[Reading] = ()
+) -> Verdict:
     """Hold both sides together.
 
     Args:
         accepted: what the outbox said it has, with sequence numbers.
         arrived: everything the receiver was sent.
         current: sequence number of what the receiver holds as the current state, by thing.
+        perhaps: what was about to be accepted when the process was killed: may have arrived, once.
     """
     wanted = {(thing_of(r), r.sequence): level_of(r) for r in accepted}
     verdict = Verdict(len(accepted))
     if len(wanted) != len(accepted):
         verdict.wrong.append("a sequence number was given twice")
     seen = Counter((one.thing, one.sequence) for one in arrived)
+    cut_off = Counter((thing_of(r), level_of(r)) for r in perhaps)
+    for one in sorted(arrived, key=lambda one: one.sequence):
+        if (one.thing, one.sequence) not in wanted and cut_off[(one.thing, one.level)] > 0:
+            cut_off[(one.thing, one.level)] -= 1
+            wanted[(one.thing, one.sequence)] = one.level
     verdict.repeats = sum(seen.values()) - len(seen)
     verdict.missing = sorted(wanted.keys() - seen.keys())
     verdict.unknown = sorted(seen.keys() - wanted.keys())
