@@ -60,6 +60,7 @@ def _whole_lines(trace: Path) -> Iterator[str]:
 
 def _ops(lines: Iterator[str], folder: Path) -> Iterator[Op]:
     known: set[str] = set()
+    sizes: dict[str, int] = {}  # of files written without an offset: from the start, or at the end (O_APPEND)
     for line in lines:
         found = _LINE.match(line)
         if not found:
@@ -73,6 +74,8 @@ def _ops(lines: Iterator[str], folder: Path) -> Iterator[Op]:
             if names[0]:
                 known.discard(names[0])
                 known.update(names[1:])
+                size = sizes.pop(names[0], 0)
+                sizes.update(dict.fromkeys(names[1:], size))
                 yield Op("rename", names[0], to=names[1]) if call == "rename" else Op("remove", names[0])
         elif call == "openat":
             name = _within(os.fsdecode(texts[0]), folder)
@@ -82,20 +85,24 @@ def _ops(lines: Iterator[str], folder: Path) -> Iterator[Op]:
                     yield Op("create", name)
                 elif "O_TRUNC" in arguments:
                     yield Op("cut", name)
+                if "O_APPEND" not in arguments:
+                    sizes[name] = 0
         else:
             name = _within(_path(arguments), folder)
             if name is not None:
-                yield _file_op(call, name, arguments, texts, int(result))
+                op = _file_op(call, name, arguments, texts, sizes.get(name, 0))
+                if call == "write":
+                    sizes[name] = op.offset + len(op.data)
+                    assert len(op.data) == int(result), "a short write"
+                yield op
 
 
-def _file_op(call: str, name: str, arguments: str, texts: list[bytes], result: int) -> Op:
+def _file_op(call: str, name: str, arguments: str, texts: list[bytes], at: int) -> Op:
     if call in ("fsync", "fdatasync"):
         return Op("sync", name)
     if call == "ftruncate":
         return Op("cut", name, int(arguments.rpartition(", ")[2]))
-    assert len(texts[0]) == result, "a short write"
-    offset = int(arguments.rpartition(", ")[2]) if call == "pwrite64" else 0  # plain writes are whole small files
-    return Op("write", name, offset, texts[0])
+    return Op("write", name, int(arguments.rpartition(", ")[2]) if call == "pwrite64" else at, texts[0])
 
 
 def _path(arguments: str) -> str:
@@ -165,7 +172,8 @@ class Disk:
         for op, file in self._pending[: luck.randint(0, len(self._pending))]:
             _rename(names, op, file)
         for name, file in names.items():
-            (folder / name).write_bytes(file.left(luck))
+            with (folder / name).open("wb", buffering=0) as out:
+                out.write(file.left(luck))
 
 
 def _rename(names: dict[str, _File], op: Op, file: _File | None) -> None:
