@@ -74,35 +74,39 @@ def _ops(lines: Iterator[str], folder: Path) -> Iterator[Op]:
             if names[0]:
                 known.discard(names[0])
                 known.update(names[1:])
-                size = sizes.pop(names[0], 0)
-                sizes.update(dict.fromkeys(names[1:], size))
+                sizes.update(dict.fromkeys(names[1:], sizes.pop(names[0], 0)))
                 yield Op("rename", names[0], to=names[1]) if call == "rename" else Op("remove", names[0])
         elif call == "openat":
             name = _within(os.fsdecode(texts[0]), folder)
             if name and "O_CREAT" in arguments:
-                if name not in known:
-                    known.add(name)
-                    yield Op("create", name)
-                elif "O_TRUNC" in arguments:
-                    yield Op("cut", name)
-                if "O_APPEND" not in arguments:
-                    sizes[name] = 0
+                yield from _opened(name, arguments, known, sizes)
         else:
             name = _within(_path(arguments), folder)
             if name is not None:
-                op = _file_op(call, name, arguments, texts, sizes.get(name, 0))
-                if call == "write":
-                    sizes[name] = op.offset + len(op.data)
-                    assert len(op.data) == int(result), "a short write"
-                yield op
+                assert "write" not in call or len(texts[0]) == int(result), "a short write"
+                yield _file_op(call, name, arguments, texts, sizes)
 
 
-def _file_op(call: str, name: str, arguments: str, texts: list[bytes], at: int) -> Op:
+def _opened(name: str, arguments: str, known: set[str], sizes: dict[str, int]) -> Iterator[Op]:
+    if name not in known:
+        known.add(name)
+        yield Op("create", name)
+    elif "O_TRUNC" in arguments:
+        yield Op("cut", name)
+    if "O_APPEND" not in arguments:
+        sizes[name] = 0
+
+
+def _file_op(call: str, name: str, arguments: str, texts: list[bytes], sizes: dict[str, int]) -> Op:
     if call in ("fsync", "fdatasync"):
         return Op("sync", name)
     if call == "ftruncate":
         return Op("cut", name, int(arguments.rpartition(", ")[2]))
-    return Op("write", name, int(arguments.rpartition(", ")[2]) if call == "pwrite64" else at, texts[0])
+    if call == "pwrite64":
+        return Op("write", name, int(arguments.rpartition(", ")[2]), texts[0])
+    offset = sizes[name]
+    sizes[name] += len(texts[0])
+    return Op("write", name, offset, texts[0])
 
 
 def _path(arguments: str) -> str:

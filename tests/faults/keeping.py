@@ -102,7 +102,7 @@ async def live(path: Path, puts: int, history: str, luck: random.Random, value: 
             cls = ReadingClass.ALARM if luck.random() < 0.1 else ReadingClass.LIVE
             readings.append(water(float(value), source=luck.choice(STREAMS), cls=cls))
         await stored(outbox, readings)
-        for _ in range(luck.choice((0, 1, 2, 4))):
+        for _ in range(luck.choice((0, 0, 1, 2, 6))):
             await delivered(outbox, uplink, luck)
     await uplink.close()
     try:

@@ -22,6 +22,7 @@ from edgeagent.uplinks import ngsi_delivery
 from edgeagent.uplinks.http import Answer
 from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig
 
+LOST = 0.05  # of requests, and as many of the answers
 Moments = list[tuple[str, int, int]]  # name of the gauge, sequence number, level
 
 
@@ -30,7 +31,7 @@ class NearCity:
 
     Args:
         heard: told of every request: W for a write to the current state, H for history.
-        luck: so often is a request or its answer lost; None: never.
+        luck: chooses which requests are lost, and which answers; None: none.
     """
 
     where = "near"
@@ -40,13 +41,13 @@ class NearCity:
 
     def post(self, path: str, _headers, body: bytes) -> Answer:
         chance = self._luck.random() if self._luck else 1.0
-        if chance > 0.1:
+        if chance > LOST:
             found = msgspec.json.decode(body)
             if path == ld.TEMPORAL:
                 self._heard("H", _several(found))
             else:
                 self._heard("W", [moment for one in found for moment in _several(one)])
-        if chance < 0.2:
+        if chance < 2 * LOST:
             raise UplinkUnavailable("uplinks.timeout", where=self.where, why="luck")
         return Answer(204, {}, b"")
 
