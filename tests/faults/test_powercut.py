@@ -7,10 +7,8 @@ The long run opens 50,000 images (EDGEAGENT_ROUNDS=1000).
 import asyncio
 import multiprocessing
 import shutil
-import tempfile
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,14 +16,13 @@ import pytest
 from tests.faults.disk import Disk, record
 from tests.faults.near import without_threads
 from tests.faults.promises import Promises, broken
-from tests.faults.verdict import rounds
+from tests.faults.verdict import in_ram, rounds
 
 pytestmark = [pytest.mark.slow, pytest.mark.tool("strace")]
 IMAGES = rounds(5_000, 50_000)  # over both histories
 PUTS = 100  # long enough for several checkpoints of the WAL
 FILE = "outbox.db"
 WORKERS = 2
-RAM = Path("/dev/shm")  # images need no real disk: what a sync keeps was decided when they were made
 
 
 @pytest.mark.parametrize("history", ["temporal", "replay-ending-on-newest"])
@@ -68,9 +65,8 @@ def harm(ops, images, history, seed):
     luck = Random(seed)
     cuts = Counter(luck.choices(range(len(ops)), k=images))
     disk, promised, found = Disk(), Promises(history), []
-    in_ram = tempfile.TemporaryDirectory(prefix="edgeagent-", dir=RAM if RAM.is_dir() else None)
-    with in_ram as name, without_threads():
-        place = Path(name) / "image"
+    with in_ram() as folder, without_threads():
+        place = folder / "image"
         for at, op in enumerate(ops):
             disk.happens(op)
             if op.what == "say":

@@ -1,9 +1,12 @@
 """What was accepted against what the receiver holds."""
 
+import contextlib
 import os
+import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from edgeagent.ngsi.terms import TYPES
 from edgeagent.reading import Reading
@@ -14,6 +17,14 @@ ROUNDS = int(os.environ.get("EDGEAGENT_ROUNDS", "0"))
 def rounds(short: int, per_thousand: int) -> int:
     """How often: `short` in the normal suite, else `per_thousand` for EDGEAGENT_ROUNDS=1000."""
     return max(short, per_thousand * ROUNDS // 1000)
+
+
+@contextlib.contextmanager
+def in_ram() -> Iterator[Path]:
+    """A folder that needs no real disk: what a sync is worth has been decided elsewhere."""
+    ram = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="edgeagent-", dir=ram if ram.is_dir() else None) as name:
+        yield Path(name)
 
 
 def level_of(reading: Reading) -> float | None:
