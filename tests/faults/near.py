@@ -59,6 +59,8 @@ class NearCity:
 
 
 def _several(entity: dict) -> Moments:
+    if "waterLevel" not in entity:
+        return []  # what the outbox itself has to say: a gap, the books of a day
     numbers, levels = (_values(entity[name]) for name in ("sequenceNumber", "waterLevel"))
     name = entity["id"].rpartition(":")[2]
     return [(name, number, round(level)) for number, level in zip(numbers, levels, strict=True)]
