@@ -188,8 +188,15 @@ class File:
         return OutboxUnavailable("outbox.set-aside", file=str(self.path), aside=str(aside), why=str(why))
 
     def unread(self) -> Path | None:
-        """The oldest file set aside whose readings have not been brought back."""
-        marks = sorted(self.path.parent.glob(f"{self.path.name}.bad-*{_UNREAD}"))
+        """The oldest file set aside whose readings have not been brought back.
+
+        Raises:
+            OutboxUnavailable: the folder cannot be read.
+        """
+        try:
+            marks = sorted(self.path.parent.glob(f"{self.path.name}.bad-*{_UNREAD}"))
+        except OSError as error:
+            raise trouble.of_file(error, self.path.parent) from error
         return marks[0].with_name(marks[0].name.removesuffix(_UNREAD)) if marks else None
 
     def rows_aside(self, aside: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -52,7 +52,7 @@ class MarksFile:
         """Whether the file has something in it."""
         return bool(self._kept.marks)
 
-    def settle(self, rows: Iterable[Row], kept: Iterable[Row], *, behind: bool = False) -> None:
+    def settle(self, rows: Sequence[Row], kept: Iterable[Row], *, behind: bool = False) -> None:
         """After a delivery of `rows` of which `kept` remain: write what a restart would need.
 
         Args:
@@ -64,7 +64,7 @@ class MarksFile:
         if behind:
             streams = {row.reading.stream for row in rows} | self._kept.marks.keys()
             old = {s: mark for s in streams if (mark := self.marks.newest(s) or self._kept.marks.get(s)) is not None}
-        needed = _Kept(old | self.marks.late(kept), sorted(self.marks.regressed))
+        needed = _Kept(old | self.marks.late(kept) | self._may_come_again(rows), sorted(self.marks.regressed))
         if needed == self._kept:
             return
         fresh = {s: mark for s, mark in needed.marks.items() if self._kept.marks.get(s) != mark}
@@ -73,6 +73,15 @@ class MarksFile:
         else:
             self._write(needed)
         self._kept = needed
+
+    def _may_come_again(self, rows: Sequence[Row]) -> dict[str, Row]:
+        """Marks of earlier deliveries that are newer than some of `rows`.
+
+        The outbox forgets `rows` only after this: with the power cut in between they come again,
+        and their mark, settled long ago, does not.
+        """
+        ids = {row.id for row in rows}
+        return {stream: mark for stream, mark in self.marks.late(rows).items() if mark.id not in ids}
 
     def _read(self) -> _Kept:
         try:

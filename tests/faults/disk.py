@@ -60,6 +60,7 @@ def _whole_lines(trace: Path) -> Iterator[str]:
 
 def _ops(lines: Iterator[str], folder: Path) -> Iterator[Op]:
     known: set[str] = set()
+    sizes: dict[str, int] = {}  # of files written without an offset: from the start, or at the end (O_APPEND)
     for line in lines:
         found = _LINE.match(line)
         if not found:
@@ -73,28 +74,38 @@ def _ops(lines: Iterator[str], folder: Path) -> Iterator[Op]:
             if names[0]:
                 known.discard(names[0])
                 known.update(names[1:])
+                sizes.update(dict.fromkeys(names[1:], sizes.pop(names[0], 0)))
                 yield Op("rename", names[0], to=names[1]) if call == "rename" else Op("remove", names[0])
         elif call == "openat":
             name = _within(os.fsdecode(texts[0]), folder)
             if name and "O_CREAT" in arguments:
-                if name not in known:
-                    known.add(name)
-                    yield Op("create", name)
-                elif "O_TRUNC" in arguments:
-                    yield Op("cut", name)
+                yield from _opened(name, arguments, known, sizes)
         else:
             name = _within(_path(arguments), folder)
             if name is not None:
-                yield _file_op(call, name, arguments, texts, int(result))
+                assert "write" not in call or len(texts[0]) == int(result), "a short write"
+                yield _file_op(call, name, arguments, texts, sizes)
 
 
-def _file_op(call: str, name: str, arguments: str, texts: list[bytes], result: int) -> Op:
+def _opened(name: str, arguments: str, known: set[str], sizes: dict[str, int]) -> Iterator[Op]:
+    if name not in known:
+        known.add(name)
+        yield Op("create", name)
+    elif "O_TRUNC" in arguments:
+        yield Op("cut", name)
+    if "O_APPEND" not in arguments:
+        sizes[name] = 0
+
+
+def _file_op(call: str, name: str, arguments: str, texts: list[bytes], sizes: dict[str, int]) -> Op:
     if call in ("fsync", "fdatasync"):
         return Op("sync", name)
     if call == "ftruncate":
         return Op("cut", name, int(arguments.rpartition(", ")[2]))
-    assert len(texts[0]) == result, "a short write"
-    offset = int(arguments.rpartition(", ")[2]) if call == "pwrite64" else 0  # plain writes are whole small files
+    if call == "pwrite64":
+        return Op("write", name, int(arguments.rpartition(", ")[2]), texts[0])
+    offset = sizes[name]
+    sizes[name] += len(texts[0])
     return Op("write", name, offset, texts[0])
 
 
@@ -165,7 +176,8 @@ class Disk:
         for op, file in self._pending[: luck.randint(0, len(self._pending))]:
             _rename(names, op, file)
         for name, file in names.items():
-            (folder / name).write_bytes(file.left(luck))
+            with (folder / name).open("wb", buffering=0) as out:
+                out.write(file.left(luck))
 
 
 def _rename(names: dict[str, _File], op: Op, file: _File | None) -> None:

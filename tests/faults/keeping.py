@@ -1,13 +1,16 @@
-"""A process that fills and empties a real outbox, and says on stdout what it was promised.
+"""A process that fills a real outbox and empties it through a real uplink; it says on stdout what it was promised.
 
 P stream sequence value ...  put() returned these
+W stream sequence value ...  the city's current state has become these
+H stream sequence value ...  the city's history has got these
 s value ...                  about to settle these
 S                            settle() returned
 ! code                       a call was refused with this error; a put is tried again, with the same readings
 E                            the end, after close()
 
-Usage: keeping FILE PUTS [LIVES [careless]]: so many puts in each of LIVES outboxes opened one after the
-other; `careless` syncs less than it must, to see that somebody notices.
+Usage: keeping FILE PUTS [LIVES [HISTORY [careless|forgetful]]]: so many puts in each of LIVES outboxes opened
+one after the other; `careless` syncs less than it must and `forgetful` keeps no marks of what the city
+knows, to see that somebody notices.
 """
 
 import asyncio
@@ -17,12 +20,14 @@ import sys
 from pathlib import Path
 
 from edgeagent.clock import SystemClock
-from edgeagent.errors import OutboxUnavailable
+from edgeagent.errors import OutboxUnavailable, UplinkUnavailable
 from edgeagent.outbox import file
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
-from edgeagent.ports import Delivery
+from edgeagent.ports import Delivery, Uplink
 from edgeagent.reading import ReadingClass
+from edgeagent.uplinks.marks import MarksFile
 from tests.fakes import water
+from tests.faults.near import NearCity, uplink_to
 
 UPLINK = "city"
 STREAMS = ("miyagawa", "chikuma", "sai")
@@ -32,6 +37,10 @@ OPENINGS = 5  # in a row that may be refused before the next life begins
 
 def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def heard(word, moments) -> None:
+    say(word, *(f"{stream} {number} {value}" for stream, number, value in moments))
 
 
 def number_of(reading) -> int:
@@ -54,40 +63,48 @@ async def stored(outbox: SqliteOutbox, readings) -> None:
         except OutboxUnavailable as error:
             say("!", error.code)
         else:
-            say("P", *(f"{r.source} {r.sequence} {number_of(r)}" for r in done))
+            heard("P", [(r.source, r.sequence, number_of(r)) for r in done])
             return
     raise SystemExit("never stored")
 
 
-async def settled(outbox: SqliteOutbox, luck: random.Random) -> None:
+async def delivered(outbox: SqliteOutbox, uplink: Uplink, luck: random.Random) -> None:
+    """As a courier does: lease, deliver, settle."""
+    if not (await outbox.stats()).waiting:
+        return
     try:
         batch = await outbox.lease(UPLINK, luck.choice((5, 40, 500)), together=True)
     except OutboxUnavailable as error:
         say("!", error.code)
         return
-    chosen = [row for row in batch.rows if luck.random() < 0.9]
-    say("s", *(number_of(row.reading) for row in chosen))
     try:
-        await outbox.settle(batch, Delivery(frozenset(row.id for row in chosen)))
+        delivery = await uplink.deliver(batch.rows, behind=not batch.whole)
+    except UplinkUnavailable:
+        delivery = Delivery(frozenset())
+    say("s", *(number_of(row.reading) for row in batch.rows if row.id in delivery.accepted))
+    try:
+        await outbox.settle(batch, delivery)
     except OutboxUnavailable as error:
         say("!", error.code)
     else:
         say("S")
 
 
-async def live(path: Path, puts: int, luck: random.Random, value: int) -> int:
+async def live(path: Path, puts: int, history: str, luck: random.Random, value: int) -> int:
     outbox = opened(path)
     if outbox is None:
         return value
+    uplink = uplink_to(NearCity(heard, luck), path.parent, SystemClock(), history)
     for _ in range(puts):
         readings = []
-        for _ in range(luck.choice((1, 5, 20, 60))):
+        for _ in range(luck.choice((1, 2, 5, 12, 30))):
             value += 1
             cls = ReadingClass.ALARM if luck.random() < 0.1 else ReadingClass.LIVE
             readings.append(water(float(value), source=luck.choice(STREAMS), cls=cls))
         await stored(outbox, readings)
-        if luck.random() < 0.7:
-            await settled(outbox, luck)
+        for _ in range(luck.choice((0, 0, 1, 2, 6))):
+            await delivered(outbox, uplink, luck)
+    await uplink.close()
     try:
         await outbox.close()
     except OutboxUnavailable as error:
@@ -95,14 +112,17 @@ async def live(path: Path, puts: int, luck: random.Random, value: int) -> int:
     return value
 
 
-def main(path: str, puts: int, lives: int) -> None:
+def main(path: str, puts: int, lives: int = 1, history: str = "temporal") -> None:
     luck, value = random.Random(puts * 1000 + lives), 0
     for _ in range(lives):
-        value = asyncio.run(live(Path(path), puts, luck, value))
+        value = asyncio.run(live(Path(path), puts, history, luck, value))
     say("E")
 
 
 if __name__ == "__main__":
-    if sys.argv[4:] == ["careless"]:
+    if "careless" in sys.argv:
         file._PRAGMAS = tuple(text.replace("synchronous = FULL", "synchronous = NORMAL") for text in file._PRAGMAS)
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)
+    if "forgetful" in sys.argv:
+        MarksFile.settle = lambda *_, **__: None
+    path, puts, lives, history, *_ = [*sys.argv[1:], *("1", "temporal")[len(sys.argv) - 3 :]]
+    main(path, int(puts), int(lives), history)

@@ -19,12 +19,15 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections import Counter
 from random import Random
 
 MODES = ("pass", "refuse", "reset", "half-open", "silent", "trickle", "double", "cut", "half-answer")
 _CHUNK = 65_536
 _DRIP, _DRIP_S = 100, 0.02
+_CELL = 1024  # bytes that a thin line carries at a time
+_LATE_S = 0.05  # a sleep that took too long is made up for, up to here
 
 
 class Proxy:
@@ -175,3 +178,52 @@ def weather(luck: Random, turns: int, *, longest_s: float = 0.5) -> list[tuple[s
     return [
         (mode, luck.uniform(0.0, longest_s)) for _ in range(turns) for mode in luck.sample(MODES[1:], len(MODES) - 1)
     ]
+
+
+class ThinLine:
+    """A line that carries so many bytes a second upwards, and as many down.
+
+    Args:
+        port: of the receiver, on 127.0.0.1.
+        bytes_per_s: 0 for as many as come.
+
+    Attributes:
+        carried: bytes that went up.
+    """
+
+    def __init__(self, port: int, bytes_per_s: int) -> None:
+        self._target, self.bytes_per_s = port, bytes_per_s
+        self._tasks: set[asyncio.Task] = set()
+        self.port = self.carried = 0
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0, limit=_CELL)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _meet(self, reader, writer):
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        for task in (self._carry(there, writer, up=False), self._carry(reader, back, up=True)):
+            self._tasks.add(asyncio.create_task(task))
+
+    async def _carry(self, reader, writer, *, up: bool) -> None:
+        free_s = 0.0  # when the line has carried what it was given
+        try:
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(_CELL):
+                    if self.bytes_per_s:
+                        now_s = time.monotonic()
+                        free_s = max(free_s, now_s - _LATE_S) + len(data) / self.bytes_per_s
+                        await asyncio.sleep(free_s - now_s)
+                    self.carried += len(data) if up else 0
+                    await _send(writer, data)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()

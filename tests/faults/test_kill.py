@@ -21,11 +21,14 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.simulate.city import City
 from edgeagent.simulate.modbus_slave import ModbusSlave
-from tests.faults.verdict import of_city, rounds
+from tests.faults.pipe import Order, Said, give, started
+from tests.faults.verdict import compare, of_city, rounds
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = rounds(8, 1000)
+KILLS = rounds(4, 30)  # of the whole daemon
+PIPE_KILLS = rounds(166, 970)  # of what keeps the promises; `tests/outbox` kills the store alone
+STRIDE = 100_000  # numbers of one life
 GAUGES = {"miyagawa": 1, "chikuma": 2, "sai": 3}
 LOSS_BOUND_S = 2.0 + 1.0  # a group commit waits 2 s for company; and what a busy machine adds
 
@@ -217,3 +220,46 @@ def check(city, accepted, held, killed, stopped):
                 missing.append((name, value, round(next_end - at, 2)))
     print(f"{accepted} accepted, {len(killed)} kills, {snapshot.duplicates} repeated")
     assert not missing, f"measured, and gone longer than the loss bound before a kill: {missing[:5]}, {len(missing)}"
+
+
+async def test_kill_9_of_the_pipe_alone_many_times(tmp_path):
+    """The same without the daemon around it, which takes most of the time: outbox, courier, uplink, marks."""
+    luck = Random(f"pipe {PIPE_KILLS}")
+    state = tmp_path / "state"
+    state.mkdir()
+    said = Said(tmp_path / "said")
+    city = City(remember=2_000_000)
+    city.start()
+    uplink = {
+        "id": "city",
+        "driver": "ngsi-ld",
+        "url": city.url,
+        "history": "temporal",
+        "timeout_s": 2.0,
+        "backfill_bytes_per_s": 0,
+    }
+    order = Order(str(state), str(said.path), uplink, pause_s=(0.0, 0.01))
+    try:
+        with started() as process:
+            for kill in range(PIPE_KILLS):
+                if kill % 8 == 0:
+                    luck.choice((city.cut, city.mend, city.mend))()
+                after_s = luck.uniform(0.0, 0.2)
+                give(process, msgspec.structs.replace(order, first=kill * STRIDE, kill_after_s=after_s))
+                assert int(process.stdout.readline()) == -signal.SIGKILL
+                said.listen(ended=True)
+        city.mend()
+        with started() as process:
+            give(process, msgspec.structs.replace(order, rivers=()))
+            wait_for(lambda: said.listen() or said.waiting == 0, 120)
+    finally:
+        city.stop()
+    stats = await left(state)
+    arrived, current = of_city(city)
+    verdict = compare(said.accepted, arrived, current, said.perhaps)
+    print(f"{verdict.accepted} accepted, {PIPE_KILLS} kills, {len(said.perhaps)} cut off, {verdict.repeats} repeated")
+    assert verdict.good, verdict
+    assert stats.lost == stats.thinned == stats.waiting == 0
+    assert stats.accepted == len({(one.thing, one.sequence) for one in arrived})
+    assert verdict.accepted > 10 * PIPE_KILLS and said.perhaps, "too quick to be caught at anything"
+    assert city.snapshot().regressions == 0

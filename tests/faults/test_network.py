@@ -12,39 +12,16 @@ from edgeagent.daemon.flow import Flow, SourceGroup
 from edgeagent.daemon.health import Health, SourceHealth, UplinkHealth
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Site, Surroundings
-from edgeagent.reading import Kind, Quantity, Reading, ReadingClass, Unit
 from edgeagent.simulate.city import City
 from edgeagent.uplinks.iota_mqtt import IotaConfig, IotaJson
 from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig
 from tests.faults.proxy import MODES, Proxy, weather
+from tests.faults.rivers import River
 from tests.faults.verdict import Arrived, compare, of_city, rounds
 from tests.uplinks.mosquitto import Agent, Mosquitto
 
 pytestmark = pytest.mark.slow
 CLOCK = SystemClock()
-
-
-class River:
-    """A gauge that never reads the same twice, and raises an alarm now and then."""
-
-    def __init__(self, source, luck):
-        self.source, self._luck = source, luck
-        self._n = 0
-        self.dry = False
-
-    async def run(self, emit):
-        while not self.dry:
-            self._n += 1
-            await emit(self._reading(Kind.WATER, ReadingClass.LIVE))
-            if self._n % 40 == 0:
-                await emit(self._reading(Kind.ALERT, ReadingClass.ALARM))
-            await asyncio.sleep(self._luck.uniform(0.01, 0.06))
-
-    def _reading(self, kind, cls):
-        quantities = {"level": Quantity(self._n / 1000, Unit.METRE)}
-        return Reading(
-            source=self.source, kind=kind, entity=self.source, at=CLOCK.now(), cls=cls, quantities=quantities
-        )
 
 
 class Witness:
@@ -76,7 +53,7 @@ async def live_through(tmp_path, proxy, make, luck):
         sources={name: SourceHealth(name, "river") for name in names},
         uplinks={"city": UplinkHealth("city", "ngsi")},
     )
-    rivers = {name: River(name, Random(luck.random())) for name in names}
+    rivers = {name: River(name, Random(luck.random()), CLOCK) for name in names}
     flow = Flow(
         groups=[SourceGroup((name,), lambda r=river: r) for name, river in rivers.items()],
         chains={},

@@ -30,6 +30,16 @@ def test_each_harm_is_seen(arrived, current, harm):
     assert not verdict.good and getattr(verdict, harm)
 
 
+def test_what_was_about_to_be_accepted_may_have_arrived_once():
+    perhaps = [water(0.4, source="a")]
+    four = [*WELL, Arrived(THING, 4, 0.4)]
+    assert compare(ACCEPTED, WELL, {THING: 3}, perhaps).good
+    assert compare(ACCEPTED, [*four, four[3]], {THING: 4}, perhaps).good, "sent twice under one number"
+    assert not compare(ACCEPTED, four, {THING: 3}, perhaps).good, "then it is the newest"
+    assert not compare(ACCEPTED, [*four, Arrived(THING, 5, 0.4)], {THING: 5}, perhaps).good, "two numbers"
+    assert not compare(ACCEPTED, [*WELL, Arrived(THING, 4, 0.5)], {THING: 4}, perhaps).good
+
+
 def test_a_number_given_twice_and_a_run_without_readings_are_no_success():
     assert not compare([ACCEPTED[0], ACCEPTED[0]], WELL[:1], {THING: 1}).good
     assert not compare([], [], {}).good

@@ -23,6 +23,7 @@ from edgeagent.reading import Kind, Moment, ReadingClass
 from edgeagent.simulate.city import City, answer, cut
 from edgeagent.uplinks.ngsi_http import NgsiLd, NgsiLdConfig
 from tests.fakes import water
+from tests.faults.proxy import ThinLine
 
 SITE = Site("GW-1")
 CLOCK = SystemClock()
@@ -309,43 +310,12 @@ async def _outages(folder, history, steps, luck):
         assert seen.regressions == 0
 
 
-@contextlib.asynccontextmanager
-async def slow_line(port, bytes_per_s):
-    """A TCP line to a port of this machine that carries so much upwards, and says its own port."""
-    tasks = set()
-
-    async def carry(reader, writer, rate):
-        try:
-            with contextlib.suppress(ConnectionError):
-                while data := await reader.read(1024):
-                    if rate:
-                        await asyncio.sleep(len(data) / rate)
-                    writer.write(data)
-                    await writer.drain()
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def meet(reader, writer):
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        tasks.add(asyncio.create_task(carry(there, writer, 0)))
-        tasks.add(asyncio.create_task(carry(reader, back, bytes_per_s)))
-
-    server = await asyncio.start_server(meet, "127.0.0.1", 0, limit=1024)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("history", ["temporal", "replay-ending-on-newest"])
-async def test_over_a_thin_line_live_values_stay_live_while_a_backlog_drains(tmp_path, history):
-    """256 kbit/s, three gauges with a day's backlog, unpaced: p95 of a live value under 5 s."""
+async def test_over_a_thin_line_live_values_stay_live_while_a_backlog_is_replayed(tmp_path):
+    """256 kbit/s, three gauges with a day's backlog, unpaced: p95 of a live value under 5 s.
+
+    With a history endpoint: `tests/faults/test_backlog.py`.
+    """
     city = City()
     city.start()
     outbox = SqliteOutbox(tmp_path / "outbox.db", CLOCK, OutboxConfig(), ["city"])
@@ -354,9 +324,9 @@ async def test_over_a_thin_line_live_values_stay_live_while_a_backlog_drains(tmp
         await outbox.put([past(ago - s, g) for s in range(0, 6_000, 30) for g in gauges])
     late: list[float] = []
     try:
-        async with slow_line(int(city.url.rpartition(":")[2]), 32_000) as port:
-            line = SimpleNamespace(url=f"http://127.0.0.1:{port}")
-            config = {"history": history, "backfill_bytes_per_s": 0}
+        async with ThinLine(int(city.url.rpartition(":")[2]), 32_000) as thin:
+            line = SimpleNamespace(url=f"http://127.0.0.1:{thin.port}")
+            config = {"history": "replay-ending-on-newest", "backfill_bytes_per_s": 0}
             async with courier(outbox, tmp_path, line, **config):
                 until_s = CLOCK.mono() + 12
                 while CLOCK.mono() < until_s:

@@ -31,6 +31,16 @@ def test_marks_of_streams_with_a_backlog_outlive_a_restart(tmp_path):
     assert not again.holds and not MarksFile(tmp_path / "m").holds
 
 
+def test_a_mark_outlives_the_delivery_of_the_last_older_row(tmp_path):
+    """The outbox forgets the older row a moment later; until then a power cut brings it back, without its mark."""
+    file = MarksFile(tmp_path / "m")
+    deliver(file, row(7))
+    file.settle([row(3)], (), behind=False)  # went to the history
+    assert MarksFile(tmp_path / "m").marks.newest("water:m") == row(7)
+    deliver(file, row(8), behind=False)
+    assert not MarksFile(tmp_path / "m").holds
+
+
 def test_a_torn_last_line_costs_that_line(tmp_path):
     file = MarksFile(tmp_path / "m")
     deliver(file, row(5))

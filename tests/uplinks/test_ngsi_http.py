@@ -144,9 +144,10 @@ batches = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=6, unique=T
 @pytest.mark.parametrize("history", ["replay-ending-on-newest", "temporal", "drop"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=batches)
-async def test_any_shuffle_leaves_the_newest_as_current(city, uplink, history, batches):
+async def test_any_shuffle_leaves_the_newest_as_current(city, uplink, tmp_path, history, batches):
     with city.lock:
         city.memory.__init__()
+    (tmp_path / "uplink-city.marks").unlink(missing_ok=True)  # of the last example's city
     link = uplink(history=history)
     for seconds in batches:
         rows = [row(100 * n + s, "ab"[s % 2], second=s) for n, s in enumerate(seconds)]
