@@ -236,7 +236,9 @@ class ModbusGauges:
         at: Moment | None = None
         heard, reason = False, ""
         for request in gauge.requests:
-            if reason == "timeout":  # the rest of the poll would cost the neighbours more silence
+            # after a timeout the rest of the poll would cost the neighbours more silence, and a unit
+            # that owes an answer must not be asked at all
+            if reason == "timeout" or self.bus.may_ask_at(gauge.unit) - self._clock.mono() > gauge.timeout_s:
                 answers.append(reason)
                 continue
             try:
