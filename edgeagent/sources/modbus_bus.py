@@ -142,12 +142,14 @@ class Bus(abc.ABC):
             client.close()
 
     @abc.abstractmethod
-    async def ask(self, request: Request, timeout_s: float) -> Answer:
+    async def ask(self, request: Request, timeout_s: float, *, once: bool = False) -> Answer:
         """Ask one unit; at most one call may be open at a time.
 
         Args:
             request: a read.
             timeout_s: how long the device may take, the time on the wire not counted.
+            once: the question may go out once only; an answer that would have to be asked for again to
+                be believed is refused.
 
         Raises:
             FrameError: no believable answer (gauges.timeout, crc, wrong-unit, …), or the unit's
@@ -215,10 +217,14 @@ class RtuBus(Bus):
         self._line = Line(gap_s=gap_s(serial.baud, serial.frame), late_s=late_s)
         self._framer = _RtuFramer(self._line, clock)
 
-    async def ask(self, request: Request, timeout_s: float) -> Answer:
+    async def ask(self, request: Request, timeout_s: float, *, once: bool = False) -> Answer:
         """See `Bus.ask`; asks twice when the unit is not known to be in step, or the answer may be an older one."""
         again = not self._line.in_step(request.unit)
+        if once and again:
+            raise FrameError("gauges.not-in-step", **self._facts(request))
         answer, doubt = await self._ask_once(request, timeout_s)
+        if once and doubt:
+            raise FrameError("gauges.two-answers", **self._facts(request))
         if again or doubt:
             first, (answer, doubt) = answer, await self._ask_once(request, timeout_s)
             if doubt == "repeat" and answer.raw != first.raw:
@@ -301,8 +307,8 @@ class TcpBus(Bus):
         self._stream.transaction = random.randrange(_IDS)  # noqa: S311  not a secret, only another one than before
         self._framer = _TcpFramer(self._stream)
 
-    async def ask(self, request: Request, timeout_s: float) -> Answer:
-        """See `Bus.ask`; a connection that was closed while nobody asked is opened again at once."""
+    async def ask(self, request: Request, timeout_s: float, *, once: bool = False) -> Answer:  # noqa: ARG002
+        """See `Bus.ask`; asks once in any case, over a connection that is opened again if it was closed."""
         if self._client is None or not self._client.connected:
             await self.open()  # many gateways close what was idle for some seconds
         await self._exchange(request, timeout_s)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from edgeagent import profiles
 from edgeagent.ports import Site, Surroundings
 from edgeagent.sources.modbus_bus import RtuBus, SerialLine, TcpBus
-from edgeagent.sources.modbus_gauge import GaugePoll, ModbusGaugeConfig, ModbusGauges
+from edgeagent.sources.modbus_gauge import ModbusGaugeConfig, ModbusGauges
+from edgeagent.sources.modbus_poll import GaugePoll
 from tests.matrix import warp
 from tests.matrix.virtual_bus import RtuDevice, TcpDevice, plug
 
