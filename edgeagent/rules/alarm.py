@@ -29,6 +29,7 @@ from typing import Annotated
 import msgspec
 
 from edgeagent.errors import ConfigError
+from edgeagent.ports import Pace
 from edgeagent.reading import Kind, Moment, Quantity, Reading, ReadingClass, Unit
 from edgeagent.rules.trend import Trend
 
@@ -39,6 +40,7 @@ SEVERITY = {"normal": "informational", "standby": "low", "caution": "medium", "e
 _RESTATE_MS = 600_000
 _RATE_EVERY_MS = 10_000  # the trend is a matter of minutes
 _RISING_M_PER_H = 0.05  # slower than this is no rise that will reach anything soon
+_AGAIN_S = 15.0
 _FORESEEN_S = 6 * 3600
 
 Metres = Annotated[float, msgspec.Meta(ge=-10_000, le=10_000)]
@@ -161,6 +163,12 @@ class Alarm:
         alerts += self._flood.again(now)
         alerts += self._blind.again(now)
         return alerts
+
+    @property
+    def pace(self) -> Pace:
+        """A threshold that was seen once is looked at again soon, not after a whole period."""
+        waiting = any(0 < t.above < self._confirm for t in self._levels[self._reached :])
+        return Pace(again_s=_AGAIN_S if waiting else None)
 
     @property
     def _patience_ms(self) -> float:

@@ -180,6 +180,7 @@ class Bus(abc.ABC):
 
     async def _exchange(self, request: Request, timeout_s: float) -> None:
         """Send one question and wait until an answer was found or the timeout ran out."""
+        question(request)  # anything but a read stops here
         client = self._client
         if client is None or not client.connected:
             raise self._lost()

@@ -210,9 +210,12 @@ class ModbusGauges:
                     raise
                 emit.problem(gauge.id, error)
                 reason = error.code.partition(".")[2]
+                if reason != "not-in-step":  # that one was not even sent
+                    gauge.asked(request, self._clock.mono())
                 refused = refused or reason.startswith("exception")
                 answers.append(reason)
             else:
+                gauge.asked(request, self._clock.mono())
                 at = at or self._clock.now()
                 answers.append(answer)
         return answers, at, refused

@@ -76,10 +76,11 @@ class GaugePoll:
         """A destructive question is never asked a second time within its period, whatever became of the first."""
         if request not in self._destructive:
             return True
-        if self.in_burst or now - self._asked_at.get(request, float("-inf")) < 0.9 * self.config.every_s:
-            return False
+        return not self.in_burst and now - self._asked_at.get(request, float("-inf")) >= 0.9 * self.config.every_s
+
+    def asked(self, request: Request, now: float) -> None:
+        """This question went out."""
         self._asked_at[request] = now
-        return True
 
     def add(self, answers: Sequence[Answer | str], at: Moment) -> bool:
         """The answers of one poll: per request an answer, or the reason why there is none.

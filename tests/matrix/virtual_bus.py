@@ -27,6 +27,7 @@ class Cable(asyncio.Transport):
     def __init__(self, loop, device, protocol):
         super().__init__()
         self._loop, self._device, self._protocol = loop, device, protocol
+        device.cables.append(self)
         self._open = True
 
     def write(self, data):
@@ -85,6 +86,8 @@ class Device:
         answers: how many questions were heard.
         drawn: faults, counted.
         functions: the function codes that were seen.
+        script: unit -> fault or list of faults; None: faults are drawn.
+        asked: (seconds, unit) of every question.
     """
 
     def __init__(self, loop, seed, kinds, *, share=0.6, late_s=3.0):
@@ -92,6 +95,10 @@ class Device:
         self._luck = random.Random(seed)
         self._kinds, self._share, self._late_s = kinds, share, late_s
         self._before = {}
+        self._remembered = 8
+        self.script = None
+        self.asked = []
+        self.cables = deque(maxlen=2)
         self.held = {}
         self.answers = 0
         self.drawn = Counter()
@@ -101,18 +108,29 @@ class Device:
         step = int(self._loop.time() * 100)
         return [(step * 7 + unit * 4001 + (address + n) * 977) % 60_000 for n in range(count)]
 
-    def draw(self):
-        kind = self._luck.choice(self._kinds) if self._luck.random() < self._share else "sound"
+    def keep_all(self):
+        """Remember everything that was held, for short plays."""
+        self._remembered = 100_000
+
+    def draw(self, unit):
+        if self.script is not None:
+            kind = self.script.get(unit, "sound")
+            if isinstance(kind, list):
+                kind = kind.pop(0) if kind else "sound"
+        else:
+            kind = self._luck.choice(self._kinds) if self._luck.random() < self._share else "sound"
         self.answers += 1
+        self.asked.append((self._loop.time(), unit))
         self.drawn[kind] += 1
         return kind
 
     def pdu(self, unit, function, address, count, kind):
         words = self.words(unit, address, count)
-        self.held.setdefault((unit, address), deque(maxlen=8)).append((self._loop.time(), tuple(words)))
+        self.held.setdefault((unit, address), deque(maxlen=self._remembered)).append((self._loop.time(), tuple(words)))
         data = struct.pack(f">{count}H", *words)
-        if kind == "exception":
-            return bytes((function | 0x80, self._luck.choice((1, 2, 3, 4, 5, 6, 10, 11, 99))))
+        if kind.startswith("exception"):
+            number = int(kind[10:] or self._luck.choice((1, 2, 3, 4, 5, 6, 10, 11, 99)))
+            return bytes((function | 0x80, number))
         if kind == "wrong-function":
             function = self._luck.choice([f for f in range(1, 25) if f != function])
         elif kind == "short-count":
@@ -154,7 +172,9 @@ class RtuDevice(Device):
         assert crc(question[:-2]) == question[-2:]
         unit, function, address, count = struct.unpack(">BBHH", question[:-2])
         self.functions[function] += 1
-        kind, luck = self.draw(), self._luck
+        kind, luck = self.draw(unit), self._luck
+        if kind == "absent":
+            return
         body = bytes((unit,)) + self.pdu(unit, function, address, count, kind)
         frame = body + crc(body)
         answer_s = luck.uniform(0.004, 0.06)
@@ -162,6 +182,10 @@ class RtuDevice(Device):
         self._before[unit, count] = frame
         if kind == "late":
             answer_s += luck.uniform(0.0, self._late_s)
+        elif kind == "later":  # later than any timeout, sooner than the next question
+            answer_s += 0.6
+        elif kind == "garbled":  # what another baud rate makes of it
+            frame = bytes(~b & 0xFE for b in frame[::2])
         elif kind in ("silent", "echo-only"):
             frame = b""
         elif kind == "bad-crc":
@@ -232,7 +256,7 @@ class TcpDevice(Device):
     def hear(self, question, cable):  # noqa: PLR0912  one branch per fault
         transaction, _, _, unit, function, address, count = struct.unpack(">HHHBBHH", question)
         self.functions[function] += 1
-        kind, luck = self.draw(), self._luck
+        kind, luck = self.draw(unit), self._luck
         pdu = self.pdu(unit, function, address, count, kind)
         answer_s = luck.uniform(0.001, 0.06)
         protocol, length, said = 0, len(pdu) + 1, transaction
