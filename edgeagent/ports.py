@@ -6,10 +6,10 @@ May import: reading errors clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -27,6 +27,8 @@ __all__ = [
     "Outbox",
     "OutboxPlan",
     "OutboxStats",
+    "Pace",
+    "Paced",
     "Row",
     "Rule",
     "Site",
@@ -58,13 +60,44 @@ class Site:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How a rule wishes its source to measure; None where it has no wish.
+
+    Attributes:
+        every_s: seconds between measurements, on multiples of the wall clock once that is trusted.
+        again_s: measure once more after so many seconds, whatever the period.
+    """
+
+    every_s: float | None = None
+    again_s: float | None = None
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A rule that has a say in how often its source measures."""
+
+    @property
+    def pace(self) -> Pace:
+        """Its present wish."""
+        ...
+
+
+def _no_wish(source: str) -> Pace:  # noqa: ARG001
+    return Pace()
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """What a source or an uplink is given besides its own config section."""
+    """What a source or an uplink is given besides its own config section.
+
+    Attributes:
+        pace: source id -> how its rules wish it to measure now; asked anew before every measurement.
+    """
 
     clock: Clock
     site: Site
     state_dir: Path
+    pace: Callable[[str], Pace] = _no_wish
 
 
 class SourceConfig(msgspec.Struct, kw_only=True, frozen=True):

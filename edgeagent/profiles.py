@@ -21,10 +21,12 @@ import msgspec
 from edgeagent import config, shipped
 from edgeagent.errors import ConfigError
 from edgeagent.reading import Unit
-from edgeagent.wire.gauge_lines import LineFormat
+from edgeagent.wire.gauge_lines import WIDTHS, FrameFormat, LineFormat
+from edgeagent.wire.pulses import Bucket
 from edgeagent.wire.registers import Block, Register, Scale, Status, blocks
+from edgeagent.wire.sdi12 import Measurement
 
-__all__ = ["FRAMES", "Link", "Profile", "Vector", "load", "names"]
+__all__ = ["FRAMES", "Link", "Profile", "Vector", "load", "names", "schema"]
 
 FRAMES = tuple(f"{data}{parity}{stop}" for data in "87" for parity in "NEO" for stop in "12")
 
@@ -43,10 +45,14 @@ _UNITS: Mapping[str, tuple[Unit, float, float]] = {
     "mbar": (Unit.BAR, 0.001, 0.0),
     "dB": (Unit.DECIBEL, 1.0, 0.0),
     "V": (Unit.VOLT, 1.0, 0.0),
+    "mA": (Unit.MILLIAMPERE, 1.0, 0.0),
     "%": (Unit.PERCENT, 1.0, 0.0),
     "1": (Unit.ONE, 1.0, 0.0),
 }
-_UnitName = Literal["m", "cm", "mm", "ft", "in", "mm-rain", "mm/h", "degC", "degF", "bar", "mbar", "dB", "V", "%", "1"]
+_UnitName = Literal[
+    "m", "cm", "mm", "ft", "in", "mm-rain", "mm/h", "degC", "degF", "bar", "mbar", "dB", "V", "mA", "%", "1"
+]
+InstrumentKind = Literal["distance", "level", "pressure", "current", "rain"]
 _Word = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 _Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]*$")]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -63,9 +69,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         timeout_s: it answers within this time, the time on the wire not counted.
         late_s: after that it is out of step for so long at most.
         line_end: the byte that ends a line.
+        ask: sent every min_poll_s to a gauge that speaks only when asked; "" for one that talks by itself.
+        address: SDI-12 address as delivered.
     """
 
-    transport: Literal["modbus", "ascii-lines"]
+    transport: Literal["modbus", "ascii-lines", "binary-frames", "sdi12", "pulses"]
     baud: Annotated[int, msgspec.Meta(ge=300, le=4_000_000)] = 9600
     frame: str = "8N1"
     unit: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
@@ -73,11 +81,15 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: _Positive = 0.5
     late_s: Annotated[float, msgspec.Meta(ge=0)] = 3.0
     line_end: Literal["\r", "\n"] = "\n"
+    ask: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    address: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z]$")] = "0"
 
     def problems(self) -> Iterable[ConfigError]:
         """Checks that types cannot express."""
         if self.frame not in FRAMES:
             yield ConfigError("gauges.bad-frame", path="frame", got=self.frame)
+        if self.ask and (not self.ask.isascii() or not self.min_poll_s):
+            yield ConfigError("gauges.bad-ask", path="ask")
 
 
 class Vector(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,12 +99,18 @@ class Vector(msgspec.Struct, frozen=True, kw_only=True):
         answer: an RTU answer in hex, with its CRC; of the read with this name.
         read: name of the first read in that answer.
         line: a whole line, without its end.
+        frame: a whole binary frame, in hex.
+        data: SDI-12 answers to D0, D1, …, without their line ends.
+        tips: contacts of a tipping bucket.
         expect: quantity -> value in SI, or the reason why it is missing.
     """
 
     answer: str = ""
     read: str = ""
     line: str = ""
+    frame: str = ""
+    data: list[str] = []
+    tips: int | None = None
     expect: dict[str, float | str]
 
 
@@ -102,20 +120,24 @@ class Profile:
 
     Attributes:
         id, kind, rung, source, title: what it is, and how well that is known.
-        blocks: the questions to ask; empty for `ascii-lines`.
-        lines: the line format; None for `modbus`.
+        blocks: the questions to ask; empty unless `modbus`.
+        lines: the format of what a gauge says by itself (or when asked by `link.ask`); None unless that.
+        sdi12: what the values of an SDI-12 measurement are; None unless `sdi12`.
+        pulses: what a contact of a tipping bucket means; None unless `pulses`.
         units: unit of each published quantity.
         verify_address: the maker's paper leaves open whether addresses count from 0 or 1.
     """
 
     id: str
-    kind: Literal["distance", "level", "rain"]
+    kind: InstrumentKind
     rung: str
     source: str
     title: str
     link: Link
     blocks: tuple[Block, ...]
-    lines: LineFormat | None
+    lines: LineFormat | FrameFormat | None
+    sdi12: Measurement | None
+    pulses: Bucket | None
     units: Mapping[str, Unit]
     verify_address: bool
     vectors: tuple[Vector, ...]
@@ -123,7 +145,7 @@ class Profile:
 
 class _About(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
-    kind: Literal["distance", "level", "rain"]
+    kind: InstrumentKind
     rung: Literal["manual", "bench", "hardware"]
     source: str
     title: str = ""
@@ -141,16 +163,18 @@ class _Scaled(msgspec.Struct, frozen=True, kw_only=True):
     scale: float = 1.0
     offset: float = 0.0
     sane: tuple[float, float] | None = None
+    usual: tuple[float, float] | None = None
     sentinels: dict[str, list[float]] = {}
 
     def problems(self) -> Iterable[ConfigError]:
-        if self.sane is not None and not self.sane[0] < self.sane[1]:
-            yield ConfigError("gauges.bad-sane", path="sane", low=self.sane[0], high=self.sane[1])
+        for name, span in (("sane", self.sane), ("usual", self.usual)):
+            if span is not None and not span[0] < span[1]:
+                yield ConfigError("gauges.bad-sane", path=name, low=span[0], high=span[1])
 
     def as_scale(self) -> Scale:
         _, factor, offset = _UNITS[self.unit]
         meanings = {number: meaning for meaning, numbers in self.sentinels.items() for number in numbers}
-        return Scale(self.scale * factor, self.offset * factor + offset, self.sane, meanings)
+        return Scale(self.scale * factor, self.offset * factor + offset, self.sane, self.usual, meanings)
 
 
 class _Read(_Scaled, frozen=True, kw_only=True):
@@ -161,11 +185,12 @@ class _Read(_Scaled, frozen=True, kw_only=True):
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
     valid_if: _ValidIf | None = None
     published: bool = True
+    destructive: bool = False
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str
-    checksum: Literal["none", "sum8", "twos8", "xor8"] = "none"
+    checksum: Literal["none", "sum8", "twos8", "xor8", "sr50a"] = "none"
 
     def problems(self) -> Iterable[ConfigError]:
         try:
@@ -177,16 +202,50 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
             yield ConfigError("gauges.no-checksum-group", path="pattern", checksum=self.checksum)
 
 
+class _Frame(msgspec.Struct, frozen=True, kw_only=True):
+    head: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})+$")]
+    size: Annotated[int, msgspec.Meta(ge=3, le=64)]
+    checksum: Literal["sum8", "twos8", "xor8"]
+
+
+class _Field(_Scaled, frozen=True, kw_only=True):
+    at: Annotated[int, msgspec.Meta(ge=0, le=62)] | None = None
+    type: Literal["u8", "u16", "i16"] = "u16"
+
+
+class _Sdi12(msgspec.Struct, frozen=True, kw_only=True):
+    command: Annotated[str, msgspec.Meta(pattern="^[MC][1-9]?$")] = "M"
+    crc: bool = False
+    error: int | None = None
+    error_ok: float = 0.0
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile as it is written; `hardware/profiles/profile.schema.json` is made from it."""
+
     profile: _About
     link: Link
     read: list[_Read] = []
     line: _Line | None = None
-    field: list[_Scaled] = []
+    frame: _Frame | None = None
+    sdi12: _Sdi12 | None = None
+    pulses: Bucket | None = None
+    field: list[_Field] = []
     vector: list[Vector] = []
 
     def problems(self) -> Iterable[ConfigError]:
-        yield from self._modbus_problems() if self.link.transport == "modbus" else self._line_problems()
+        """Checks that types cannot express."""
+        transport = self.link.transport
+        belongs = _PARTS[transport]
+        for name in ("read", "line", "frame", "sdi12", "pulses", "field"):
+            present = bool(getattr(self, name))
+            if present and name not in belongs:
+                yield ConfigError("gauges.wrong-transport", path=name, transport=transport)
+            if not present and name in belongs:
+                expected = f"[[{name}]]" if name in ("read", "field") else f"[{name}]"
+                yield ConfigError("config.missing", path=name, expected=expected)
+        yield from self._read_problems()
+        yield from self._field_problems()
         seen = set()
         for table, items in (("read", self.read), ("field", self.field)):
             for index, item in enumerate(items):
@@ -194,29 +253,37 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
                     yield ConfigError("gauges.name-twice", path=f"{table}[{index}].name", name=item.name)
                 seen.add(item.name)
 
-    def _modbus_problems(self) -> Iterable[ConfigError]:
-        if not self.read:
-            yield ConfigError("config.missing", path="read", expected="[[read]]")
+    def _read_problems(self) -> Iterable[ConfigError]:
+        if self.read and all(read.destructive for read in self.read):
+            yield ConfigError("gauges.only-destructive", path="read")
         names = {r.name for r in self.read}
         for index, read in enumerate(self.read):
             if read.valid_if is not None and read.valid_if.read not in names:
                 yield ConfigError("gauges.no-such-read", path=f"read[{index}].valid_if.read", name=read.valid_if.read)
-        for present, name in ((self.line, "line"), (self.field, "field")):
-            if present:
-                yield ConfigError("gauges.wrong-transport", path=name, transport="modbus")
 
-    def _line_problems(self) -> Iterable[ConfigError]:
-        if self.read:
-            yield ConfigError("gauges.wrong-transport", path="read", transport="ascii-lines")
-        if self.line is None:
-            yield ConfigError("config.missing", path="line", expected="[line]")
-            return
-        if not self.field:
-            yield ConfigError("config.missing", path="field", expected="[[field]]")
-        groups = re.compile(self.line.pattern).groupindex
+    def _field_problems(self) -> Iterable[ConfigError]:
+        groups = re.compile(self.line.pattern).groupindex if self.line is not None else None
         for index, one in enumerate(self.field):
-            if one.name not in groups:
+            if groups is not None and one.name not in groups:
                 yield ConfigError("gauges.no-such-group", path=f"field[{index}].name", name=one.name)
+            if self.frame is not None and (one.at is None or one.at + WIDTHS[one.type] >= self.frame.size):
+                yield ConfigError("gauges.outside-frame", path=f"field[{index}].at", size=self.frame.size)
+            if self.sdi12 is not None and one.at is None:
+                yield ConfigError("config.missing", path=f"field[{index}].at", expected="0, 1, …")
+
+
+_PARTS = {
+    "modbus": ("read",),
+    "ascii-lines": ("line", "field"),
+    "binary-frames": ("frame", "field"),
+    "sdi12": ("sdi12", "field"),
+    "pulses": ("pulses",),
+}
+
+
+def schema() -> dict[str, object]:
+    """The JSON Schema of a profile, for editors and for those who write one by hand."""
+    return msgspec.json.schema(_File)
 
 
 def names() -> tuple[str, ...]:
@@ -253,13 +320,11 @@ def load(name: str) -> tuple[Profile | None, list[ConfigError]]:
 
 
 def _profile(file: _File) -> Profile:
-    registers = [_register(read) for read in file.read]
-    lines = None
-    if file.line is not None:
-        pattern = re.compile(file.line.pattern.encode("ascii"))
-        lines = LineFormat(pattern, file.line.checksum, {f.name: f.as_scale() for f in file.field})
+    scales = {f.name: f.as_scale() for f in file.field}
     units = {r.name: _UNITS[r.unit][0] for r in file.read if r.published}
     units |= {f.name: _UNITS[f.unit][0] for f in file.field}
+    if file.pulses is not None:
+        units["rain_total"] = Unit.MILLIMETRE
     about = file.profile
     return Profile(
         id=about.id,
@@ -268,8 +333,10 @@ def _profile(file: _File) -> Profile:
         source=about.source,
         title=about.title or about.id,
         link=file.link,
-        blocks=blocks(registers),
-        lines=lines,
+        blocks=blocks([_register(read) for read in file.read]),
+        lines=_lines(file, scales),
+        sdi12=_sdi12(file, scales),
+        pulses=file.pulses,
         units=units,
         verify_address=any(r.address_base == "verify" for r in file.read),
         vectors=tuple(file.vector),
@@ -287,4 +354,23 @@ def _register(read: _Read) -> Register:
         scale=read.as_scale(),
         valid_if=status,
         published=read.published,
+        destructive=read.destructive,
     )
+
+
+def _lines(file: _File, scales: Mapping[str, Scale]) -> LineFormat | FrameFormat | None:
+    if file.line is not None:
+        pattern = re.compile(file.line.pattern.encode("ascii"))
+        return LineFormat(pattern, file.line.checksum, scales, file.link.line_end.encode())
+    if file.frame is not None:
+        places = {f.name: (f.at or 0, f.type) for f in file.field}
+        return FrameFormat(bytes.fromhex(file.frame.head), file.frame.size, file.frame.checksum, places, scales)
+    return None
+
+
+def _sdi12(file: _File, scales: Mapping[str, Scale]) -> Measurement | None:
+    if file.sdi12 is None:
+        return None
+    places = {f.name: f.at or 0 for f in file.field}
+    about = file.sdi12
+    return Measurement(about.command, about.crc, places, scales, about.error, about.error_ok)

@@ -23,6 +23,7 @@ class Unit(enum.StrEnum):
     PERCENT = "P1"
     SECOND = "SEC"
     VOLT = "VLT"
+    MILLIAMPERE = "4K"
     BAR = "BAR"
     DECIBEL = "2N"
     HERTZ = "HTZ"
@@ -44,6 +45,7 @@ _SYMBOLS = {
     Unit.PERCENT: "%",
     Unit.SECOND: "s",
     Unit.VOLT: "V",
+    Unit.MILLIAMPERE: "mA",
     Unit.BAR: "bar",
     Unit.DECIBEL: "dB",
     Unit.HERTZ: "Hz",

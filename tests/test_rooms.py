@@ -18,9 +18,13 @@ EVERYTHING = re.compile(r"everything(?: but (?P<but>[a-z ]+))?")
 # What one file of a room may know beyond its room's sign (STYLE: "each driver its own library").
 ALSO = {
     "sources/modbus_gauge.py": "wire profiles",
+    "sources/modbus_poll.py": "wire profiles",
     "sources/modbus_bus.py": "wire pymodbus",
     "sources/serial_gauge.py": "wire profiles",
     "sources/serial_port.py": "serial",
+    "sources/serial_sdi12.py": "wire profiles serial",
+    "sources/pulse_gauge.py": "wire profiles",
+    "sources/burst.py": "wire",
     "sources/ble_tags.py": "wire bleak",
     "sources/tag_windows.py": "wire",
     "sources/tag_trouble.py": "bleak dbus_fast",

@@ -17,6 +17,7 @@ from edgeagent.cli import agent
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
 from edgeagent.cli.outbox import app as outbox
+from edgeagent.cli.scan import app as scan
 from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable, UplinkRefused, UplinkUnavailable
 
 __all__ = ["app", "main"]
@@ -36,6 +37,7 @@ app.command()(agent.status)
 app.command()(agent.version)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
+app.add_typer(scan, name="scan")
 app.command()(demo)
 
 _EXIT = ((ConfigError, 2), (SourceUnavailable, 3), (UplinkRefused, 5), (UplinkUnavailable, 4))

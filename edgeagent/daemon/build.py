@@ -147,7 +147,8 @@ def build(config: Config, clock: Clock) -> Agent:
         locations={s.config.id: s.config.location for s in configured if s.config.location},
         names={s.config.id: s.config.name for s in configured if s.config.name},
     )
-    around = Surroundings(clock=clock, site=site, state_dir=state_dir)
+    chains = {s.config.id: _chain(s.config.driver, s.config.id, s.rules) for s in configured}
+    around = Surroundings(clock=clock, site=site, state_dir=state_dir, pace=lambda source: chains[source].pace)
     links = [u for u in config.uplinks if u.enabled]
     health = Health(
         sources={s.config.id: SourceHealth(s.config.id, s.config.driver, s.config.name) for s in configured},
@@ -160,7 +161,7 @@ def build(config: Config, clock: Clock) -> Agent:
     )
     flow = Flow(
         groups=_groups(config, around),
-        chains={s.config.id: _chain(s.config.driver, s.config.id, s.rules) for s in configured},
+        chains=chains,
         outbox=outbox,
         uplinks={u.id: _uplink(u.driver, u, around) for u in links},
         sections={u.id: u for u in links},

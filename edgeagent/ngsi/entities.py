@@ -230,6 +230,7 @@ def alert(reading: Reading, site: Site, at: str) -> Iterator[tuple[str, Attribut
     level = _text(reading, "level_name")
     if about == "floodLevel" and level:
         ja, en = _LEVEL_TEXT.get(level, (level, level))
+        ja, en = reading.facts.get("level_ja", ja), reading.facts.get("level_en", en)
     metres = reading.quantities.get("level")
     number = f" {metres.value:.2f} m" if metres and metres.usable and isinstance(metres.value, float | int) else ""
     over = reading.quantities.get("active")

@@ -43,6 +43,8 @@ PRINCIPAL = {
 _DIRECTIONS = ("forward", "backward")
 _CLASSES = ("car", "bus", "truck", "motorcycle", "bicycle", "person")
 
+_OUTLOOK = {"rate_30min": "rateOfRise30min", "next_level": "nextAlarmLevel", "next_level_s": "timeToNextAlarmLevel"}
+
 OBSERVED: dict[Kind, dict[str, str]] = {
     Kind.WATER: {
         "level": "waterLevel",
@@ -50,6 +52,11 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "distance": "measuredDistance",
         "flow": "flow",
         "rate": "rateOfRise",
+        **_OUTLOOK,
+        "n_valid": "validSamples",
+        "mad": "medianAbsoluteDeviation",
+        "pressure": "measuredPressure",
+        "current": "measuredCurrent",
         "alarm_level": "alarmLevel",
         "temperature": "gaugeTemperature",
         "snr": "signalToNoiseRatio",
@@ -57,6 +64,7 @@ OBSERVED: dict[Kind, dict[str, str]] = {
     Kind.RAIN: {
         "rain": "precipitation",
         "rain_rate": "precipitationRate",
+        "rain_total": "precipitationTotal",
         "temperature": "temperature",
         "humidity": "relativeHumidity",
     },
@@ -87,6 +95,7 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "level_name": "levelName",
         "level": "waterLevel",
         "rate": "rateOfRise",
+        **_OUTLOOK,
     },
     Kind.GAP: {"readings": "readingsMissing"},
     Kind.COMPLETENESS: {

@@ -17,8 +17,10 @@ __all__ = ["RULES", "RuleType", "names", "rule"]
 
 RULES = {
     "calibrate": "edgeagent.rules.calibrate:Calibrate",
+    "rain": "edgeagent.rules.rain:Rain",
     "plausible": "edgeagent.rules.plausible:Plausible",
     "alarm": "edgeagent.rules.alarm:Alarm",  # before window: a flood is not told by the ten-minute median
+    "cadence": "edgeagent.rules.cadence:Cadence",  # sees every measurement, not only the median of many
     "window": "edgeagent.rules.window:Window",
     "deadband": "edgeagent.rules.deadband:Deadband",
     "presence": "edgeagent.rules.presence:Presence",

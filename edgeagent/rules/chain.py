@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edgeagent.ports import Rule
+from edgeagent.ports import Pace, Paced, Rule
 from edgeagent.reading import Moment, Reading
 
 __all__ = ["Chain"]
@@ -19,6 +19,7 @@ class Chain:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
+        self._paced = [rule for rule in rules if isinstance(rule, Paced)]
 
     def feed(self, reading: Reading) -> list[Reading]:
         """What is left of one reading at the end of the row."""
@@ -30,6 +31,14 @@ class Chain:
         for index, rule in enumerate(self._rules):
             out += self._through(rule.tick(now), index + 1)
         return out
+
+    @property
+    def pace(self) -> Pace:
+        """The most impatient of the rules' wishes."""
+        wishes = [rule.pace for rule in self._paced]
+        every = [wish.every_s for wish in wishes if wish.every_s is not None]
+        again = [wish.again_s for wish in wishes if wish.again_s is not None]
+        return Pace(every_s=min(every, default=None), again_s=min(again, default=None))
 
     def _through(self, readings: Iterable[Reading], first: int) -> list[Reading]:
         flowing = list(readings)

@@ -9,7 +9,7 @@ trouble, not calm.  The standard of 2018 for crisis gauges asks for at least one
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 import msgspec
 
@@ -60,14 +60,23 @@ class Deadband:
         if reading.at.mono_ms - last.at.mono_ms >= self._config.heartbeat_s * 1000:
             return False
         principal = "level" if "level" in reading.quantities else next(iter(reading.quantities), "")
-        return last.quantities.keys() == reading.quantities.keys() and all(
-            self._alike(last.quantities[name], quantity, principal=name == principal)
-            for name, quantity in reading.quantities.items()
+        was, now = _lasting(last), _lasting(reading)
+        return was.keys() == now.keys() and all(
+            self._alike(was[name], quantity, principal=name == principal) for name, quantity in now.items()
         )
 
     def _alike(self, last: Quantity, new: Quantity, *, principal: bool) -> bool:
         if last.quality is not new.quality:
             return False
-        if isinstance(last.value, float) and isinstance(new.value, float):
-            return not principal or abs(new.value - last.value) < self._config.change
+        if _is_number(last.value) and _is_number(new.value):
+            return not principal or abs(float(new.value) - float(last.value)) < self._config.change
         return last.value == new.value
+
+
+def _lasting(reading: Reading) -> dict[str, Quantity]:
+    """Without the rates of rise, which a calm river has or has not by chance."""
+    return {name: q for name, q in reading.quantities.items() if not name.startswith("rate")}
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -16,6 +16,8 @@ __all__ = ["SOURCES", "SourceDriver", "driver"]
 SOURCES = {
     "modbus-gauge": "edgeagent.sources.modbus_gauge:ModbusGauges",
     "serial-gauge": "edgeagent.sources.serial_gauge:SerialGauge",
+    "sdi12-gauge": "edgeagent.sources.serial_sdi12:Sdi12Gauges",
+    "pulse-gauge": "edgeagent.sources.pulse_gauge:PulseGauge",
     "ble-tags": "edgeagent.sources.ble_tags:BleTags",
     "traffic-camera": "edgeagent.sources.traffic_camera:TrafficCamera",
     "host": "edgeagent.sources.host:Host",

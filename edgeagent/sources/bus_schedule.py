@@ -15,6 +15,7 @@ __all__ = ["Schedule", "Turn"]
 OFFLINE_AFTER = 3
 _SKIP = 6  # an offline gauge is asked every sixth time
 _PROBE_MOST_S = 60.0
+_ALIGNED_FROM_S = 60.0  # a period shorter than that has no place on the clock worth keeping
 _PATIENCE = 2.0  # periods after which a failing gauge no longer waits for a pause
 
 
@@ -27,12 +28,14 @@ class Turn:
         cost_s: how long the bus is blocked when it does not answer.
         due: when it is to be asked, in seconds of the caller's clock.
         failures: failed polls in a row.
+        last: when it last answered.
     """
 
     every_s: float
     cost_s: float
     due: float
     failures: int = 0
+    last: float = -math.inf
 
     @property
     def period_s(self) -> float:
@@ -43,11 +46,17 @@ class Turn:
 
 
 class Schedule:
-    """The round of one bus."""
+    """The round of one bus.
+
+    Attributes:
+        wall_offset_s: wall clock minus the caller's clock, once the wall clock is trusted: periods of a
+            minute and more then fall on its multiples (:00, :10, …).
+    """
 
     def __init__(self, now: float) -> None:
         self._start = now
         self.turns: list[Turn] = []
+        self.wall_offset_s: float | None = None
 
     def add(self, every_s: float, cost_s: float) -> int:
         """A further gauge; returns its number."""
@@ -84,9 +93,38 @@ class Schedule:
         """A poll succeeded: the next one is due on the gauge's own grid, missed ones are skipped."""
         turn = self.turns[number]
         turn.failures = 0
+        turn.last = now
+        if self.wall_offset_s is not None and turn.every_s >= _ALIGNED_FROM_S:
+            turn.due = self._next_multiple(now, turn.every_s)
+            return
         turn.due += turn.every_s
         if turn.due <= now:
             turn.due += (math.floor((now - turn.due) / turn.every_s) + 1) * turn.every_s
+
+    def heed(self, number: int, every_s: float, again_s: float | None) -> None:
+        """Measure at another period from now on, or once more soon.
+
+        Args:
+            number: whose.
+            every_s: its period.
+            again_s: seconds after its last answer at which it is to be asked in any case.
+        """
+        turn = self.turns[number]
+        if every_s != turn.every_s:
+            turn.every_s = every_s
+            if not turn.failures and turn.last > -math.inf:
+                aligned = self.wall_offset_s is not None and every_s >= _ALIGNED_FROM_S
+                turn.due = self._next_multiple(turn.last, every_s) if aligned else turn.last + every_s
+        if again_s is not None and not turn.failures:
+            turn.due = min(turn.due, turn.last + again_s)
+
+    def again(self, number: int, due: float) -> None:
+        """The next sample of a burst."""
+        self.turns[number].due = due
+
+    def _next_multiple(self, after: float, every_s: float) -> float:
+        offset = self.wall_offset_s or 0.0
+        return (math.floor((after + offset) / every_s) + 1) * every_s - offset
 
     def failed(self, number: int, now: float, again_s: float) -> int:
         """A poll failed.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
+import random
 import termios
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,10 @@ __all__ = ["Bus", "RtuBus", "SerialLine", "TcpBus"]
 
 _CONNECT_S = 3.0
 _BABBLE_S = 3.0  # a line that is never quiet for so long is noise, not a conversation
+_BEHIND_S = 0.3  # and behind an answer: what is said in its time must still be true
 _NEVER = 1_000_000_000  # pymodbus hangs up after so many silent units in a row; we decide that
 _HOLDING = 3
+_IDS = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,11 @@ class _RtuFramer(FramerRTU):
         super().__init__(DecodePDU(False))
         self._line = line
         self._clock = clock
-        self.found: Answer | Refusal | None = None
 
     def buildFrame(self, message: ModbusPDU) -> bytes:  # noqa: N802  pymodbus' name
         """The question as bytes.  Anything but a read stops here, whoever asks."""
         request = Request(message.dev_id, message.function_code, message.address, message.count)
         frame = encode(request)
-        self.found = None
         self._line.sent(request, self._clock.mono())
         return frame
 
@@ -68,10 +69,7 @@ class _RtuFramer(FramerRTU):
     ) -> tuple[int, ModbusPDU | None]:
         """Bytes came in: all are taken over by our judge, so pymodbus keeps none."""
         found = self._line.received(data, self._clock.mono())
-        if found is None:
-            return len(data), None
-        self.found = found
-        return len(data), _as_pdu(found, exp_devid, exp_tid)
+        return len(data), None if found is None else _as_pdu(found, exp_devid, exp_tid)
 
 
 class _TcpFramer(FramerSocket):
@@ -144,12 +142,14 @@ class Bus(abc.ABC):
             client.close()
 
     @abc.abstractmethod
-    async def ask(self, request: Request, timeout_s: float) -> Answer:
+    async def ask(self, request: Request, timeout_s: float, *, once: bool = False) -> Answer:
         """Ask one unit; at most one call may be open at a time.
 
         Args:
             request: a read.
             timeout_s: how long the device may take, the time on the wire not counted.
+            once: the question may go out once only; an answer that would have to be asked for again to
+                be believed is refused.
 
         Raises:
             FrameError: no believable answer (gauges.timeout, crc, wrong-unit, …), or the unit's
@@ -180,6 +180,7 @@ class Bus(abc.ABC):
 
     async def _exchange(self, request: Request, timeout_s: float) -> None:
         """Send one question and wait until an answer was found or the timeout ran out."""
+        question(request)  # anything but a read stops here
         client = self._client
         if client is None or not client.connected:
             raise self._lost()
@@ -217,11 +218,19 @@ class RtuBus(Bus):
         self._line = Line(gap_s=gap_s(serial.baud, serial.frame), late_s=late_s)
         self._framer = _RtuFramer(self._line, clock)
 
-    async def ask(self, request: Request, timeout_s: float) -> Answer:
-        """See `Bus.ask`; asks a unit twice that is not (or no longer) known to be in step."""
-        in_step = self._line.in_step(request.unit)
-        answer = await self._ask_once(request, timeout_s)
-        return answer if in_step else await self._ask_once(request, timeout_s)
+    async def ask(self, request: Request, timeout_s: float, *, once: bool = False) -> Answer:
+        """See `Bus.ask`; asks twice when the unit is not known to be in step, or the answer may be an older one."""
+        again = not self._line.in_step(request.unit)
+        if once and again:
+            raise FrameError("gauges.not-in-step", **self._facts(request))
+        answer, doubt = await self._ask_once(request, timeout_s)
+        if once and doubt:
+            raise FrameError("gauges.two-answers", **self._facts(request))
+        if again or doubt:
+            first, (answer, doubt) = answer, await self._ask_once(request, timeout_s)
+            if doubt == "repeat" and answer.raw != first.raw:
+                raise FrameError("gauges.two-answers", **self._facts(request))
+        return answer
 
     def may_ask_at(self, unit: int) -> float:
         """See `Bus.may_ask_at`: silence on the line, and the unit's quarantine."""
@@ -232,23 +241,24 @@ class RtuBus(Bus):
         """See `Bus.dropped`."""
         return dict(self._line.dropped)
 
-    async def _ask_once(self, request: Request, timeout_s: float) -> Answer:
+    async def _ask_once(self, request: Request, timeout_s: float) -> tuple[Answer, str]:
         await self._until_quiet(request)
         timeout_s += 2 * wire_s(request, self._serial.baud, self._serial.frame)
         await self._exchange(request, timeout_s)
-        found = self._framer.found
-        if found is not None:
-            await self._until_quiet(request)  # rule 3: a second answer may follow
+        if self._line.answer is not None:
+            await self._until_quiet(request, _BEHIND_S)  # rule 3: a second answer may follow
+        found, doubt = self._line.answer, self._line.doubt
         if found is None or self._line.contradicted:
             why = self._line.gave_up(self._clock.mono())
             raise FrameError(f"gauges.{why}", **self._facts(request), timeout_s=round(timeout_s, 2))
         self._line.agreed(request.unit)
         if isinstance(found, Refusal):
             raise self._refused(request, found)
-        return found
+        return found, doubt
 
-    async def _until_quiet(self, request: Request) -> None:
+    async def _until_quiet(self, request: Request, at_most_s: float | None = None) -> None:
         """Wait for silence.  At least one turn of the loop, so that what lies in the port is heard."""
+        at_most_s = _BABBLE_S if at_most_s is None else at_most_s
         waited_from = self._clock.mono()
         wait_s = 0.0
         while True:
@@ -257,7 +267,7 @@ class RtuBus(Bus):
             wait_s = self._line.quiet_at() - now
             if wait_s <= 0:
                 return
-            if now - waited_from > _BABBLE_S:
+            if now - waited_from > at_most_s:
                 self._line.gave_up(now)
                 raise FrameError("gauges.babble", **self._facts(request))
 
@@ -295,10 +305,11 @@ class TcpBus(Bus):
         self.name = f"{host}:{port}"
         self._host, self._port = host, port
         self._stream = Stream()
+        self._stream.transaction = random.randrange(_IDS)  # noqa: S311  not a secret, only another one than before
         self._framer = _TcpFramer(self._stream)
 
-    async def ask(self, request: Request, timeout_s: float) -> Answer:
-        """See `Bus.ask`; a connection that was closed while nobody asked is opened again at once."""
+    async def ask(self, request: Request, timeout_s: float, *, once: bool = False) -> Answer:  # noqa: ARG002
+        """See `Bus.ask`; asks once in any case, over a connection that is opened again if it was closed."""
         if self._client is None or not self._client.connected:
             await self.open()  # many gateways close what was idle for some seconds
         await self._exchange(request, timeout_s)
@@ -332,6 +343,8 @@ class TcpBus(Bus):
 
     def _opened(self) -> None:
         self._stream.opened()
+        if self._client is not None:
+            self._client.ctx.next_tid = self._stream.transaction
 
     def _lost(self) -> SourceUnavailable:
         return SourceUnavailable("gauges.tcp-lost", bus=self.name)

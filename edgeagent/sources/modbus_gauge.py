@@ -20,16 +20,17 @@ from edgeagent import profiles
 from edgeagent.backoff import delay_s
 from edgeagent.errors import ConfigError, EdgeAgentError, FrameError, SourceUnavailable
 from edgeagent.ports import Emit, SourceConfig, Surroundings
-from edgeagent.reading import Kind, Moment, Quality, Quantity, Reading, ReadingClass
+from edgeagent.reading import Moment, TimeTrust
 from edgeagent.sources.bus_schedule import OFFLINE_AFTER, Schedule
 from edgeagent.sources.modbus_bus import Bus, RtuBus, SerialLine, TcpBus
-from edgeagent.wire.registers import Register, decode, number
-from edgeagent.wire.rtu import Answer, Request
+from edgeagent.sources.modbus_poll import GaugePoll
+from edgeagent.wire.rtu import Answer
 
-__all__ = ["GaugePoll", "ModbusGaugeConfig", "ModbusGauges"]
+__all__ = ["ModbusGaugeConfig", "ModbusGauges"]
 
 _MISSING_EVERY_S = 60.0
-_LONGEST_RTU_UNIT = 247
+_HEED_S = 1.0
+_HIGHEST_RTU_UNIT = 247
 # who breaks the connection that all share gets no new chance by its being opened again
 _ONE_TO_BLAME = ("gauges.tcp-lost", "gauges.tcp-out-of-step", "gauges.unplugged")
 
@@ -45,6 +46,8 @@ class ModbusGaugeConfig(SourceConfig, kw_only=True, frozen=True):
         every_s: seconds between polls.
         baud, frame: override the profile's line settings (`frame` e.g. "8E1").
         timeout_s: overrides how long the device may take to answer, in seconds.
+        samples: of so many polls the median goes out, with how many of them counted.
+        sample_gap_s: seconds between these.
     """
 
     profile: str
@@ -56,6 +59,8 @@ class ModbusGaugeConfig(SourceConfig, kw_only=True, frozen=True):
     baud: Annotated[int, msgspec.Meta(ge=300, le=4_000_000)] | None = None
     frame: str | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
+    samples: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    sample_gap_s: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 1.0
 
     def problems(self) -> Iterable[ConfigError]:
         """Checks that types cannot express; the profile's own mistakes too."""
@@ -63,7 +68,7 @@ class ModbusGaugeConfig(SourceConfig, kw_only=True, frozen=True):
             yield ConfigError("gauges.port-or-host", path="port")
         if self.frame is not None and self.frame not in profiles.FRAMES:
             yield ConfigError("gauges.bad-frame", path="frame", got=self.frame)
-        if self.port is not None and self.unit is not None and not 1 <= self.unit <= _LONGEST_RTU_UNIT:
+        if self.port is not None and self.unit is not None and not 1 <= self.unit <= _HIGHEST_RTU_UNIT:
             yield ConfigError("gauges.bad-unit", path="unit", got=self.unit)
         profile, found = profiles.load(self.profile)
         yield from found
@@ -73,95 +78,16 @@ class ModbusGaugeConfig(SourceConfig, kw_only=True, frozen=True):
             yield ConfigError("gauges.not-modbus", path="profile", profile=self.profile)
         if self.every_s < profile.link.min_poll_s:
             yield ConfigError("gauges.too-often", path="every_s", got=self.every_s, least=profile.link.min_poll_s)
-
-
-class GaugePoll:
-    """One gauge: the questions its profile asks, and what the answers say.
-
-    Args:
-        config: its section.
-        profile: its instrument.
-
-    Attributes:
-        unit: Modbus unit id.
-        timeout_s: how long the device may take to answer.
-        requests: the questions of one poll, the most important one first.
-    """
-
-    def __init__(self, config: ModbusGaugeConfig, profile: profiles.Profile) -> None:
-        self.config = config
-        self.id = config.id
-        self.unit = profile.link.unit if config.unit is None else config.unit
-        self.timeout_s = profile.link.timeout_s if config.timeout_s is None else config.timeout_s
-        self.requests = tuple(Request(self.unit, b.function, b.address, b.words) for b in profile.blocks)
-        self.missing_due = float("-inf")
-        self._blocks = profile.blocks
-        self._units = profile.units
-        self._kind = Kind.RAIN if profile.kind == "rain" else Kind.WATER
-        self._facts = {"profile": profile.id, "rung": profile.rung}
-        self._gone = {name: Quantity.missing(unit) for name, unit in profile.units.items()}
-        self._watched = {r.valid_if.name for b in profile.blocks for _, r in b.registers if r.valid_if}
-
-    def reading(self, answers: Sequence[Answer | str], at: Moment) -> Reading:
-        """The reading of one poll.
-
-        Args:
-            answers: per request an answer, or the reason why there is none.
-            at: when the first answer came.
-        """
-        quantities = {}
-        facts = dict(self._facts)
-        facts["raw"] = " ".join(a.raw.hex() for a in answers if not isinstance(a, str))
-        states = self._states(answers) if self._watched else {}
-        for block, answer in zip(self._blocks, answers, strict=True):
-            for offset, register in block.registers:
-                name = register.name
-                if not register.published:
-                    continue
-                if isinstance(answer, str):
-                    value, reason = None, answer
-                else:
-                    value, reason = decode(register, answer.registers, offset)
-                    if register.valid_if is not None and value is not None:
-                        value, reason = _checked(register, value, states)
-                if value is None:
-                    quantities[name] = self._gone[name]
-                    facts[f"reason:{name}"] = reason
-                else:
-                    quantities[name] = Quantity(value, self._units[name], Quality.GOOD)
-        return self._made(quantities, facts, at)
-
-    def missing(self, reason: str, at: Moment) -> Reading:
-        """A reading that says that nothing could be read, and why."""
-        facts = self._facts | {f"reason:{name}": reason for name in self._gone}
-        return self._made(dict(self._gone), facts, at)
-
-    def _made(self, quantities: dict[str, Quantity], facts: dict[str, str], at: Moment) -> Reading:
-        return Reading(
-            source=self.id,
-            kind=self._kind,
-            entity=self.id,
-            at=at,
-            quantities=quantities,
-            cls=ReadingClass.LIVE,
-            facts=facts,
-        )
-
-    def _states(self, answers: Sequence[Answer | str]) -> dict[str, int]:
-        return {
-            register.name: int(number(register.kind, register.order, answer.registers, offset))
-            for block, answer in zip(self._blocks, answers, strict=True)
-            if not isinstance(answer, str)
-            for offset, register in block.registers
-            if register.name in self._watched
-        }
+        if self.samples > 1 and self.samples * self.sample_gap_s > self.every_s:
+            needs = self.samples * self.sample_gap_s
+            yield ConfigError("gauges.burst-too-long", path="samples", got=self.every_s, needs=needs)
 
 
 class ModbusGauges:
     """The gauges of one bus."""
 
     Config = ModbusGaugeConfig
-    rules = ("calibrate", "plausible", "alarm", "window", "deadband")
+    rules = ("calibrate", "rain", "plausible", "alarm", "cadence", "window", "deadband")
 
     @staticmethod
     def group(config: ModbusGaugeConfig) -> Hashable:
@@ -182,6 +108,8 @@ class ModbusGauges:
         self.bus = bus
         self._gauges = gauges
         self._clock = around.clock
+        self._pace = around.pace
+        self._heed_at = float("-inf")
         self._schedule = Schedule(around.clock.mono())
         for gauge in gauges:
             self._schedule.add(gauge.config.every_s, gauge.timeout_s + 0.2)
@@ -214,9 +142,11 @@ class ModbusGauges:
         silent = 0
         while True:
             now = self._clock.mono()
+            if now >= self._heed_at:
+                self._heed(now)
             chosen, when = self._schedule.choose(now)
             if chosen is None:
-                await asyncio.sleep(max(when - now, 0.0))
+                await asyncio.sleep(max(min(when, self._heed_at) - now, 0.0))
                 continue
             gauge = self._gauges[chosen]
             free_at = self.bus.may_ask_at(gauge.unit)
@@ -230,38 +160,65 @@ class ModbusGauges:
             elif silent >= enough:
                 raise SourceUnavailable("gauges.bus-silent", bus=self.bus.name, polls=silent)
 
+    def _heed(self, now: float) -> None:
+        """Ask the rules how they wish to measure; what they saw last may have changed that."""
+        self._heed_at = now + _HEED_S
+        at = self._clock.now()
+        trusted = at.trust is TimeTrust.SYNCED
+        self._schedule.wall_offset_s = (at.wall_ms - at.mono_ms) / 1000 if trusted else None
+        for number, gauge in enumerate(self._gauges):
+            wish = self._pace(gauge.id)
+            shortest = max(gauge.config.every_s, wish.every_s or 0.0)
+            self._schedule.heed(number, shortest, None if gauge.in_burst else wish.again_s)
+
     async def _poll(self, chosen: int, gauge: GaugePoll, emit: Emit) -> bool:
         """One poll of one gauge; whether the device said anything believable, a refusal included."""
+        answers, at, refused = await self._ask(chosen, gauge, emit)
+        now = self._clock.mono()
+        if (at is not None or gauge.in_burst) and gauge.add(answers, at or self._clock.now()):
+            self._schedule.answered(chosen, now)
+            await emit(gauge.reading())
+        elif at is not None:
+            self._schedule.again(chosen, now + gauge.config.sample_gap_s)
+        if at is not None:
+            gauge.missing_due = float("-inf")
+            return True
+        failures = self._schedule.failed(chosen, now, self.bus.may_ask_at(gauge.unit) - now)
+        if failures >= OFFLINE_AFTER:
+            await self._say_missing(gauge, str(answers[0]), emit)
+        return refused
+
+    async def _ask(self, chosen: int, gauge: GaugePoll, emit: Emit) -> tuple[list[Answer | str], Moment | None, bool]:
+        """All questions of one poll: per question an answer or why not, when the first came, any refusal."""
         answers: list[Answer | str] = []
         at: Moment | None = None
-        heard, reason = False, ""
+        refused, reason = False, ""
         for request in gauge.requests:
-            if reason == "timeout":  # the rest of the poll would cost the neighbours more silence
-                answers.append(reason)
+            if not gauge.may_ask(request, self._clock.mono()):
+                answers.append("not-asked")
+                continue
+            # after a timeout the rest of the poll would cost the neighbours more silence, and a unit
+            # that owes an answer must not be asked at all
+            if reason == "timeout" or self.bus.may_ask_at(gauge.unit) - self._clock.mono() > gauge.timeout_s:
+                answers.append(reason or "timeout")
                 continue
             try:
-                answer = await self.bus.ask(request, gauge.timeout_s)
+                answer = await self.bus.ask(request, gauge.timeout_s, once=gauge.is_destructive(request))
             except SourceUnavailable as error:
                 if not isinstance(error, FrameError):  # the connection broke over this question
                     self._schedule.failed(chosen, self._clock.mono(), 0.0)
                     raise
                 emit.problem(gauge.id, error)
                 reason = error.code.partition(".")[2]
-                heard = heard or reason.startswith("exception")
+                if reason != "not-in-step":  # that one was not even sent
+                    gauge.asked(request, self._clock.mono())
+                refused = refused or reason.startswith("exception")
                 answers.append(reason)
             else:
+                gauge.asked(request, self._clock.mono())
                 at = at or self._clock.now()
                 answers.append(answer)
-        now = self._clock.mono()
-        if at is not None:
-            self._schedule.answered(chosen, now)
-            gauge.missing_due = float("-inf")
-            await emit(gauge.reading(answers, at))
-            return True
-        failures = self._schedule.failed(chosen, now, self.bus.may_ask_at(gauge.unit) - now)
-        if failures >= OFFLINE_AFTER:
-            await self._say_missing(gauge, reason, emit)
-        return heard
+        return answers, at, refused
 
     async def _say_gone(self, emit: Emit, error: EdgeAgentError, failures: int) -> None:
         """The port is gone: every gauge on it is."""
@@ -275,15 +232,6 @@ class ModbusGauges:
         if now >= gauge.missing_due:
             gauge.missing_due = now + _MISSING_EVERY_S
             await emit(gauge.missing(reason, self._clock.now()))
-
-
-def _checked(register: Register, value: float, states: dict[str, int]) -> tuple[float | None, str]:
-    status = register.valid_if
-    assert status is not None
-    state = states.get(status.name)
-    if state is None:
-        return None, "no-status"
-    return (value, "") if state & status.mask == status.equals else (None, "bad-status")
 
 
 def _profile(config: ModbusGaugeConfig) -> profiles.Profile:

@@ -1,19 +1,16 @@
-"""Listens to gauges that talk by themselves.
+"""Listens to gauges that talk by themselves (or when asked by a fixed line).
 
-Every `every_s` the median of what was said since goes out: one stray echo moves a mean, but not
-a median.  Fewer than half of the lines with a value make it suspect, none makes it missing; the
-last good value is never repeated.  Silence and lines that the profile does not know are counted
-and said, and a port that goes away is opened again for ever.
+Every `every_s` the median of what was said since goes out, see `burst`.  Silence and lines that
+the profile does not know are counted and said, and a port that goes away is opened again for ever.
 May import: own room, reading errors clock backoff ports profiles wire; pyserial through `serial_port`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
-import statistics
-from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Annotated
 
@@ -21,13 +18,14 @@ import msgspec
 
 from edgeagent import profiles
 from edgeagent.backoff import delay_s
-from edgeagent.clock import Clock
 from edgeagent.errors import ConfigError, FrameError, SourceUnavailable
 from edgeagent.ports import Emit, SourceConfig, Surroundings
-from edgeagent.reading import Kind, Quality, Quantity, Reading, ReadingClass
+from edgeagent.reading import Kind, Quantity, Reading, ReadingClass
+from edgeagent.sources.burst import Burst, Samples
+from edgeagent.sources.modbus_poll import described
+from edgeagent.sources.period import Period
 from edgeagent.sources.serial_port import open_port
-from edgeagent.wire.gauge_lines import LineFormat, Lines, read_line
-from edgeagent.wire.registers import Value
+from edgeagent.wire.gauge_lines import FrameFormat, LineFormat
 
 __all__ = ["LineSamples", "SerialGauge", "SerialGaugeConfig"]
 
@@ -43,7 +41,7 @@ class SerialGaugeConfig(SourceConfig, kw_only=True, frozen=True):
     Attributes:
         port: serial port, best /dev/serial/by-id/….
         profile: a shipped name or a path to a .toml with `transport = "ascii-lines"`.
-        every_s: seconds of which one median goes out.
+        every_s: seconds of which one median goes out; a cadence rule makes longer pauses between them.
         baud, frame: override the profile's line settings (`frame` e.g. "8N1").
     """
 
@@ -67,7 +65,7 @@ class LineSamples:
     """What was said in one period; pure.
 
     Args:
-        form: the profile's line format.
+        form: the profile's format of a line or frame.
 
     Attributes:
         heard: bytes of this period.
@@ -76,7 +74,7 @@ class LineSamples:
         last: the last fitting line.
     """
 
-    def __init__(self, form: LineFormat) -> None:
+    def __init__(self, form: LineFormat | FrameFormat) -> None:
         self._form = form
         self.clear()
 
@@ -86,38 +84,29 @@ class LineSamples:
         self.lines = 0
         self.refused: dict[str, bytes] = {}
         self.last = b""
-        self._values: dict[str, list[float]] = {name: [] for name in self._form.fields}
-        self._reasons: dict[str, Counter[str]] = {name: Counter() for name in self._form.fields}
+        self._samples = {name: Samples() for name in self._form.fields}
 
     def add(self, line: bytes) -> None:
         """One whole line."""
-        said = read_line(self._form, line)
+        said = self._form.read(line)
         if isinstance(said, str):
             self.refused[said] = line
         elif self.lines < _MOST_LINES:
             self.lines += 1
             self.last = line
-            for name, (value, reason) in said.items():
-                if value is None:
-                    self._reasons[name][reason] += 1
-                else:
-                    self._values[name].append(value)
+            for name, value in said.items():
+                self._samples[name].add(value)
 
-    def median(self, name: str) -> tuple[Value, int, float]:
-        """Of one quantity: (median or why not, how many values, highest minus lowest)."""
-        values = self._values[name]
-        if not values:
-            reasons = self._reasons[name].most_common(1)
-            return Value(None, reasons[0][0] if reasons else "silent"), 0, 0.0
-        reason = "" if 2 * len(values) >= self.lines else "few-values"
-        return Value(statistics.median(values), reason), len(values), max(values) - min(values)
+    def results(self) -> dict[str, Burst]:
+        """The burst of every quantity."""
+        return {name: samples.result(self.lines) for name, samples in self._samples.items()}
 
 
 class SerialGauge:
     """One gauge on one port."""
 
     Config = SerialGaugeConfig
-    rules = ("calibrate", "plausible", "alarm", "window", "deadband")
+    rules = ("calibrate", "rain", "plausible", "alarm", "cadence", "window", "deadband")
 
     @staticmethod
     def group(config: SerialGaugeConfig) -> Hashable:
@@ -134,18 +123,19 @@ class SerialGauge:
         profile, problems = profiles.load(configs[0].profile)
         if profile is None:
             raise problems[0]
-        return cls(configs[0], profile, around.clock)
+        return cls(configs[0], profile, around)
 
-    def __init__(self, config: SerialGaugeConfig, profile: profiles.Profile, clock: Clock) -> None:
+    def __init__(self, config: SerialGaugeConfig, profile: profiles.Profile, around: Surroundings) -> None:
         if profile.lines is None:
             raise ConfigError("gauges.not-lines", path="profile", profile=profile.id)
         self._config = config
         self._profile = profile
-        self._clock = clock
-        self._lines = Lines(profile.link.line_end.encode())
+        self._clock = around.clock
+        self._period = Period(config.id, config.every_s, around)
+        self._lines = profile.lines.cutter()
         self._samples = LineSamples(profile.lines)
         self._lost: asyncio.Future[None] | None = None
-        self._heard_at = clock.mono()
+        self._heard_at = self._clock.mono()
         self._missing_due = float("-inf")
 
     async def run(self, emit: Emit) -> None:
@@ -174,19 +164,32 @@ class SerialGauge:
         lost = self._lost = loop.create_future()
         handle = port.fileno()
         loop.add_reader(handle, self._hear, handle)
-        due = self._clock.mono() + config.every_s
+        asking = asyncio.create_task(self._ask(handle)) if link.ask else None
+        self._period.begin(self._clock.mono())
         try:
             while True:
-                await asyncio.wait([lost], timeout=max(due - self._clock.mono(), 0.0))
+                await asyncio.wait([lost], timeout=self._period.wait_s(self._clock.mono()))
                 if lost.done():
                     raise SourceUnavailable("gauges.unplugged", port=config.port)
-                await self._end_of_period(emit)
-                due += config.every_s
-                if due <= self._clock.mono():  # the queue behind was full for longer than a period
-                    due = self._clock.mono() + config.every_s
+                now = self._clock.mono()
+                if self._period.opens(now):
+                    self._samples.clear()
+                elif self._period.ends(now):
+                    await self._end_of_period(emit)
+                    self._period.begin(self._clock.mono())
         finally:
+            if asking is not None:
+                asking.cancel()
             loop.remove_reader(handle)
             port.close()
+
+    async def _ask(self, handle: int) -> None:
+        """Ask a gauge that speaks only when asked; its answers prove themselves, so none is waited for."""
+        link = self._profile.link
+        while True:
+            with contextlib.suppress(OSError):  # a full or lost line: the reader notices
+                os.write(handle, link.ask.encode("ascii"))
+            await asyncio.sleep(link.min_poll_s)
 
     def _hear(self, handle: int) -> None:
         """The loop says that the port has something; hanging up counts as something."""
@@ -228,19 +231,11 @@ class SerialGauge:
         return FrameError(f"gauges.{reason}", port=port, line=shown, profile=self._profile.id)
 
     def _reading(self) -> Reading:
-        quantities = {}
         facts = {"profile": self._profile.id, "rung": self._profile.rung}
-        facts["raw"] = self._samples.last.decode("ascii", "replace")
-        for number, (name, unit) in enumerate(self._profile.units.items()):
-            (value, reason), count, spread = self._samples.median(name)
-            if value is None:
-                quantities[name] = Quantity.missing(unit)
-            else:
-                quantities[name] = Quantity(value, unit, Quality.SUSPECT if reason else Quality.GOOD)
-            if reason:
-                facts[f"reason:{name}"] = reason
-            if number == 0:  # the profile's main quantity
-                facts |= {"n": str(count), "lines": str(self._samples.lines), "spread": f"{spread:.3f}"}
+        last = self._samples.last
+        facts["raw"] = last.hex() if isinstance(self._profile.lines, FrameFormat) else last.decode("ascii", "replace")
+        facts["lines"] = str(self._samples.lines)
+        quantities = described(self._samples.results(), self._profile.units, facts, several=True)
         return self._made(quantities, facts)
 
     async def _say_missing(self, reason: str, emit: Emit) -> None:

@@ -24,7 +24,7 @@ _DIGITS = 6  # a micrometre; hides the dust of binary fractions, not the measure
 
 
 class Value(NamedTuple):
-    """A number in SI, or None and why.
+    """A number in SI, or None and why; a number with a reason is in doubt (edge-of-range).
 
     Reasons: not-a-number, word-order, out-of-range, empty, bad-status, no-status, or a
     sentinel's name.
@@ -41,12 +41,14 @@ class Scale:
     Attributes:
         factor, offset: SI = raw x factor + offset.
         sane: lowest and highest believable value, in SI.
+        usual: lowest and highest value that is believed without doubt, in SI.
         sentinels: raw number -> its meaning, e.g. 5000 -> no-target.
     """
 
     factor: float = 1.0
     offset: float = 0.0
     sane: tuple[float, float] | None = None
+    usual: tuple[float, float] | None = None
     sentinels: Mapping[float, str] = field(default_factory=dict)
 
     def apply(self, raw: float) -> Value:
@@ -58,6 +60,8 @@ class Scale:
         value = round(raw * self.factor + self.offset, _DIGITS)
         if self.sane is not None and not self.sane[0] <= value <= self.sane[1]:
             return Value(None, "out-of-range")
+        if self.usual is not None and not self.usual[0] <= value <= self.usual[1]:
+            return Value(value, "edge-of-range")
         return Value(value)
 
 
@@ -81,6 +85,7 @@ class Register:
         order: one of ORDERS; of a 16 bit number only the byte order counts.
         valid_if: a status register of the same device, or None.
         published: False for a register that is only read as a status.
+        destructive: reading it resets it ("since last retrieval"): a question of its own, never repeated.
     """
 
     name: str
@@ -91,6 +96,7 @@ class Register:
     scale: Scale = field(default_factory=Scale)
     valid_if: Status | None = None
     published: bool = True
+    destructive: bool = False
 
     @property
     def words(self) -> int:
@@ -145,7 +151,10 @@ def blocks(registers: Sequence[Register]) -> tuple[Block, ...]:
         ordered = sorted((r for r in registers if r.function == function), key=lambda r: r.address)
         run: list[Register] = []
         for register in ordered:
-            if run and (register.address != _end(run) or _end(run) + register.words - run[0].address > _MOST_REGISTERS):
+            apart = register.destructive or (run and run[-1].destructive)
+            if run and (
+                apart or register.address != _end(run) or _end(run) + register.words - run[0].address > _MOST_REGISTERS
+            ):
                 made.append(_block(run))
                 run = []
             run.append(register)
@@ -153,6 +162,12 @@ def blocks(registers: Sequence[Register]) -> tuple[Block, ...]:
             made.append(_block(run))
     rank = {id(register): index for index, register in enumerate(registers)}
     return tuple(sorted(made, key=lambda block: min(rank[id(r)] for _, r in block.registers)))
+
+
+def _fits(run: Sequence[Register], register: Register) -> bool:
+    if register.destructive or run[-1].destructive or register.address != _end(run):
+        return False
+    return _end(run) + register.words - run[0].address <= _MOST_REGISTERS
 
 
 def _end(run: Sequence[Register]) -> int:

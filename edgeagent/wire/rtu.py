@@ -8,12 +8,16 @@ early answer to this one, so belief rests on five rules:
    else, a leading 0x00, an echo of our own question, chatter, is passed over and counted.
 2. Silence before.  A question goes out only after the line was quiet for `gap_s`.
 3. Silence after.  An answer counts when the line stayed quiet for `gap_s` behind it, and longer
-   when it came much sooner than this unit's answers do; a second, different answer in that time
+   when it came sooner than this unit's slowest answers do; a second, different answer in that time
    means that nobody knows which is which: both are dropped.
 4. Quarantine.  A unit that owes an answer is not asked again for `late_s`, so that the late
    answer meets no question.  Other units may be asked, their unit id tells them apart.
 5. Handshake.  The first answer of a unit after it owed one (or after the port was opened) only
    proves that it is in step.  It is not published; the question is asked again.
+6. Doubt.  An answer that is, byte for byte, a frame already heard from the unit for another
+   register may be that one once more; so may one that came behind other bytes than idle ones and
+   our own echo, for the true answer may be among those.  A different answer behind a repeat takes
+   its place; otherwise the question is asked again: two registers may well hold the same.
 
 Source of the format: MODBUS over Serial Line Specification V1.02, 2.5.1 (RTU), 6.2.2 (CRC);
 MODBUS Application Protocol V1.1b3, 6.3, 6.4, 7.  May import: nothing.
@@ -22,7 +26,7 @@ MODBUS Application Protocol V1.1b3, 6.3, 6.4, 7.  May import: nothing.
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, deque
 from typing import NamedTuple
 
 __all__ = ["Answer", "Line", "Refusal", "Request", "crc16", "encode", "find", "gap_s", "question", "verdict", "wire_s"]
@@ -34,9 +38,11 @@ _QUESTION_BYTES = 8
 _REFUSAL_BYTES = 5
 _LEAST_GAP_S = 0.02  # USB adapters deliver in 16 ms slices, so t3.5 alone cannot be seen
 _FAST_BAUD = 19200  # above it the specification fixes t3.5 to 1.75 ms
-_EARLY = 0.5  # of a unit's usual time; an answer that comes sooner may be an older one
-_SETTLE = 0.2  # weight of the newest answer in a unit's usual time
+_SETTLE = 0.1  # weight of a faster answer in a unit's slowest time; a slower one counts at once
+_REPEAT_S = 5.0  # a frame that was sent twice comes within this time
+_REMEMBERED = 16  # last answers per unit and shape; a profile has fewer questions
 _LATEST_S = 30.0  # a unit that lags more than this is not waited for, only never believed
+_IDLE = b"\x00\xff"  # what a line says when nobody drives it
 _REST_S = 0.1  # the bus after a timeout, so that a slow answer collides with nobody
 
 
@@ -196,7 +202,10 @@ class Line:
         self._asked_at = 0.0
         self._answer: Answer | Refusal | None = None
         self._answer_s = 0.0
-        self._usual_s: dict[int, float] = {}
+        self._doubt = ""
+        self._slowest_s: dict[int, float] = {}
+        self._known: dict[tuple[int, int, int], deque[tuple[int | None, bytes, float]]] = {}
+        self._asked_for_repeat: tuple[Request, bytes] | None = None
         self._owed: dict[int, tuple[Request, float, float]] = {}
         self._in_step: set[int] = set()
 
@@ -211,10 +220,17 @@ class Line:
         quiet = max(self._heard_at + self.gap_s, self._rest_until)
         if self._answer is None or self._asked is None:
             return quiet
-        usual_s = self._usual_s.get(self._asked.unit, 0.0)
-        if self._answer_s >= _EARLY * usual_s:
-            return quiet
-        return max(quiet, self._asked_at + 2 * usual_s + self.gap_s)
+        return max(quiet, self._asked_at + self._slowest_s.get(self._asked.unit, 0.0) + self.gap_s)
+
+    @property
+    def answer(self) -> Answer | Refusal | None:
+        """The answer to the open question, as far as is known now."""
+        return self._answer
+
+    @property
+    def doubt(self) -> str:
+        """Why that answer must be asked for again (rule 6): `repeat`, `stray` bytes in front, or ""."""
+        return self._doubt
 
     def opened(self, at: float) -> None:
         """The port was (re)opened: what is in the air is unknown, nobody is in step."""
@@ -226,6 +242,7 @@ class Line:
     def sent(self, request: Request, at: float) -> None:
         """A question went out."""
         self._asked, self._asked_at, self._answer = request, at, None
+        self._doubt = ""
         self._heard.clear()
         self._owed.pop(request.unit, None)
         self.contradicted = False
@@ -242,17 +259,25 @@ class Line:
         if self._asked is None:
             return None
         first = None
-        found, end = find(self._asked, self._heard)
+        asked = self._asked
+        found, end = find(asked, self._heard)
         while found is not None:
-            del self._heard[:end]  # before it: noise or echo; behind it: judged by rule 3
-            if self._answer is None:
-                self._answer = first = found
+            start = end - (_REFUSAL_BYTES if isinstance(found, Refusal) else len(found.raw))
+            stray = bytes(self._heard[:start]).replace(encode(asked), b"").strip(_IDLE)
+            repeat = self._is_repeat(asked, found, at)
+            del self._heard[:end]
+            if self._answer is None or (self._doubt == "repeat" and found != self._answer):
+                self.dropped["duplicate"] += self._answer is not None
+                self._answer, self._doubt = found, "repeat" if repeat else "stray" if stray else ""
                 self._answer_s = at - self._asked_at
-            elif found == self._answer:
+                first = first or found
+            elif repeat or found == self._answer:
                 self.dropped["duplicate"] += 1
             else:
                 self.contradicted = True
-            found, end = find(self._asked, self._heard)
+                self._remember(asked, self._answer, None, at)
+                self._remember(asked, found, None, at)
+            found, end = find(asked, self._heard)
         return first
 
     def in_step(self, unit: int) -> bool:
@@ -262,8 +287,19 @@ class Line:
     def agreed(self, unit: int) -> None:
         """The unit answered and the line stayed quiet: it is in step, and so fast."""
         self._in_step.add(unit)
-        usual_s = self._usual_s.get(unit, self._answer_s)
-        self._usual_s[unit] = usual_s + _SETTLE * (self._answer_s - usual_s)
+        slowest_s = self._slowest_s.get(unit, 0.0)
+        self._slowest_s[unit] = max(self._answer_s, slowest_s + _SETTLE * (self._answer_s - slowest_s))
+        asked, answer = self._asked, self._answer
+        if asked is not None and isinstance(answer, Answer):
+            before, self._asked_for_repeat = (
+                self._asked_for_repeat,
+                (asked, answer.raw) if self._doubt == "repeat" else None,
+            )
+            if before is not None and before[0] == asked and before[1] != answer.raw:
+                # it was a repeat, so the answer to the question before this one is still to come
+                self._owed[unit] = (asked, self._heard_at, self._patience_s)
+            if self._doubt != "repeat":
+                self._remember(asked, answer, asked.address, self._heard_at)
         self._asked, self._answer = None, None
 
     def gave_up(self, at: float) -> str:
@@ -288,12 +324,27 @@ class Line:
     def _patience_s(self) -> float:
         return max(self.late_s, 2 * self.latest_s)
 
+    def _is_repeat(self, asked: Request, found: Answer | Refusal, at: float) -> bool:
+        if isinstance(found, Refusal):
+            return False
+        known = self._known.get((asked.unit, asked.function, asked.words), ())
+        return any(
+            raw == found.raw and address != asked.address and at - then <= _REPEAT_S for address, raw, then in known
+        )
+
+    def _remember(self, asked: Request, found: Answer | Refusal, address: int | None, at: float) -> None:
+        """A frame that may be heard once more; `address` None: nobody knows which register it was for."""
+        if isinstance(found, Answer):
+            shape = asked.unit, asked.function, asked.words
+            self._known.setdefault(shape, deque(maxlen=_REMEMBERED)).append((address, found.raw, at))
+
     def _look_for_late(self, at: float) -> None:
         for unit, (request, since, _) in list(self._owed.items()):
             found, end = find(request, self._heard)
             if found is not None:
                 del self._heard[end - (_REFUSAL_BYTES if isinstance(found, Refusal) else len(found.raw)) : end]
                 self.dropped["late"] += 1
+                self._remember(request, found, None, at)
                 self.latest_s = min(max(self.latest_s, at - since), _LATEST_S)
                 self._owed[unit] = (request, at, self._patience_s)
 

@@ -3,6 +3,7 @@
 import json
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,7 +178,9 @@ def test_history_holds_what_was_observed_and_nothing_else():
 
 def test_ultralight_is_time_and_pairs():
     assert iota_ul.measure(WATER, SITE).decode() == (
-        "2026-11-18T11:06:41.234Z|measuredDistance|6.19|waterLevel|1.234|waterElevation|332.434|rateOfRise|0.12"
+        "2026-11-18T11:06:41.234Z|measuredDistance|6.19|waterLevel|1.234|waterElevation|332.434|validSamples|20"
+        "|medianAbsoluteDeviation|0.002|rateOfRise|0.12|rateOfRise30min|0.1|nextAlarmLevel|evacuate"
+        "|timeToNextAlarmLevel|25980"
         "|gaugeTemperature|11.5|signalToNoiseRatio|31|flow|12.5|alarmLevel|caution|datum|T.P."
         "|deviceProfile|vega-c2x-modbus|aggregation|none|quality|good|qualityReason|none|timeQuality|synced"
         "|sequenceNumber|7"
@@ -195,3 +198,8 @@ def test_no_text_breaks_an_ultralight_measure(reason, datum):
         assert time == "2026-11-18T11:06:41.234Z" and len(fields) % 2 == 0
         assert all(fields) and {"waterLevel", "sequenceNumber"} <= set(fields[::2])
     assert text.count("#") == 1 and not set(text) & set("\r\n")
+
+
+def test_an_alert_uses_the_names_that_people_here_use():
+    reading = msgspec.structs.replace(FLOOD, facts={"level_ja": "警戒水位", "level_en": "watch"})
+    assert "警戒水位 / watch" in entities.entity(reading, SITE).attributes["description"].value

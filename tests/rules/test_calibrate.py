@@ -1,5 +1,6 @@
 import math
 
+import msgspec
 import pytest
 
 from edgeagent.config import decode
@@ -94,3 +95,37 @@ def test_what_it_is_fed_is_not_changed():
 def test_mistakes_in_the_config(table, code, path):
     made, (problem,) = decode(CalibrateConfig, table, "s.calibrate")
     assert made is None and problem.code == code and problem.facts["path"] == path
+
+
+def level_of(quantities, **config):
+    reading = msgspec.structs.replace(water(), quantities={n: Quantity(v, u) for n, (v, u) in quantities.items()})
+    (made,) = Calibrate(CalibrateConfig(**config), "miyagawa").feed(reading)
+    return made
+
+
+def test_a_pressure_sensor_in_the_water():
+    made = level_of({"pressure": (0.245, Unit.BAR)}, sensor_height_m=-0.5, density_kg_m3=1000)
+    assert made.quantities["level"].value == pytest.approx(0.245e5 / 9798 - 0.5, abs=1e-4)
+
+
+def test_absolute_pressure_less_the_air_measured_or_given():
+    beside = {"pressure": (1.258, Unit.BAR), "air_pressure": (1.013, Unit.BAR)}
+    alone = {"pressure": (1.258, Unit.BAR)}
+    found = [level_of(q, sensor_height_m=0.0, air_bar=1.013).quantities["level"].value for q in (beside, alone)]
+    assert found[0] == found[1] == pytest.approx(0.245e5 / (999 * 9.798), abs=1e-4)
+    assert level_of(beside, sensor_height_m=0.0).quantities["level"].value == found[0], "the barometer beside it"
+
+
+@pytest.mark.parametrize(("current", "level"), [(4.0, 0.5), (20.0, 5.5), (12.0, 3.0), (3.8, 0.4375)])
+def test_four_to_twenty_milliampere(current, level):
+    made = level_of({"current": (current, Unit.MILLIAMPERE)}, at_4ma_m=0.5, at_20ma_m=5.5)
+    assert made.quantities["level"].value == pytest.approx(level)
+
+
+def test_only_one_end_of_the_range_is_a_mistake():
+    assert [p.facts["path"] for p in CalibrateConfig(at_4ma_m=0.0).problems()] == ["at_20ma_m"]
+
+
+def test_from_when_the_constants_hold():
+    made = level_of({"level": (1.0, Unit.METRE)}, offset_m=0.2, since="2026-11-23")
+    assert made.facts["calibrated"] == "2026-11-23" and "offset=0.2" in made.facts["calibration"]

@@ -45,7 +45,8 @@ def test_a_flood():
     active = [r for r in out if r.kind is Kind.ALERT and r.quantities["active"].value]
     assert [r.quantities["level_name"].value for r in active] == ["caution"]
     rose_ms = 1_795_003_200_000 + 12 * 10_000
-    assert active[0].at.wall_ms - rose_ms <= 10_000, "the second reading tells it, not the end of the window"
+    # 0.9 m in ten seconds may be a bird: the next two readings confirm it, not the end of the window
+    assert active[0].at.wall_ms - rose_ms <= 30_000
 
 
 def test_a_spider_before_the_sensor_is_no_flood():

@@ -119,3 +119,75 @@ def test_equal_outer_and_inner_limits_are_fine():
         PlausibleConfig, {"min_m": 0.0, "suspect_min_m": 0.0, "suspect_max_m": 3.0, "max_m": 3.0}, "p"
     )
     assert made and not problems
+
+
+# -- the other tests of QARTOD -------------------------------------------------------------------
+
+
+def run(config, levels, *, every_s=600.0, mad=None):
+    """(quality, reason, flags) of each level."""
+    rule, clock, out = Plausible(config, "miyagawa"), FakeClock(), []
+    for level in levels:
+        quantities = {"level": Quantity(level, Unit.METRE)}
+        if mad is not None:
+            quantities |= {"n_valid": Quantity(20), "mad": Quantity(mad, Unit.METRE)}
+        at = clock.now()
+        (made,) = rule.feed(
+            Reading(source="miyagawa", kind=Kind.WATER, entity="miyagawa", at=at, quantities=quantities)
+        )
+        assert made.quantities["level"].value == level, "marks, never deletes"
+        out.append((made.quantities["level"].quality, made.facts.get("reason:level"), made.facts.get("qartod")))
+        clock.advance(every_s)
+    return out
+
+
+PASSED = (Quality.GOOD, None, None)
+
+
+def test_a_spike_and_the_two_that_clear_it():
+    assert run(PlausibleConfig(), [1.0, 1.0, 1.0, 3.0, 1.0]) == [
+        *[PASSED] * 3,
+        (Quality.FAIL, "spike", "spike:4"),
+        PASSED,
+    ]
+
+
+def test_a_true_step_is_confirmed_within_a_minute():
+    rule = Plausible(PlausibleConfig(), "miyagawa")
+    assert rule.pace.again_s is None
+    seen = run(PlausibleConfig(), [1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0], every_s=15)
+    assert [quality for quality, *_ in seen[3:]] == [Quality.FAIL, Quality.FAIL, Quality.GOOD, Quality.GOOD]
+
+
+def test_a_stuck_value_is_suspect_after_three_hours_and_fails_after_a_day_above_base_flow():
+    moving = [1.0 + 0.01 * (n % 3) for n in range(6)]
+    seen = run(PlausibleConfig(base_flow_m=0.5), [*moving, *[1.02] * 160])
+    stuck = seen[6:]
+    first = next(n for n, one in enumerate(stuck) if one[0] is Quality.SUSPECT)
+    assert 17 <= first <= 20 and stuck[first] == (Quality.SUSPECT, "flat-line", "flat_line:3"), "three hours"
+    failed = next(n for n, one in enumerate(stuck) if one[0] is Quality.FAIL)
+    assert 143 <= failed <= 146, "a day"
+    assert run(PlausibleConfig(base_flow_m=1.1), [1.02] * 160)[-1] == PASSED, "at base flow it may stand still"
+    assert run(PlausibleConfig(), [1.02] * 160)[-1][0] is Quality.SUSPECT, "nobody said what is base flow: never failed"
+
+
+def test_a_frozen_burst():
+    config = PlausibleConfig(base_flow_m=0.5)
+    seen = run(config, [1.0] * 11, mad=0.0, every_s=60)
+    assert seen[8] == PASSED and seen[9] == (Quality.SUSPECT, "attenuated", "attenuated:3")
+    assert run(config, [1.0] * 11, mad=0.002, every_s=60)[-1] == PASSED
+    assert run(PlausibleConfig(), [1.0] * 11, mad=0.0, every_s=60)[-1] == PASSED
+
+
+def test_a_gap_is_told_and_marks_nothing():
+    assert run(PlausibleConfig(gap_s=1200), [1.0, 1.0], every_s=1300)[1] == (Quality.GOOD, None, "gap:3")
+
+
+def test_several_reasons():
+    seen = run(PlausibleConfig(suspect_max_m=2.0, max_rate_m_per_10min=0.5), [1.0, 1.0, 1.0, 3.0])
+    assert seen[-1] == (Quality.FAIL, "unusually-high spike rate", "gross_range:3 spike:4 rate_of_change:3")
+
+
+def test_limits_in_the_wrong_order():
+    assert [p.facts["path"] for p in PlausibleConfig(spike_m=0.3).problems()] == ["spike_fail_m"]
+    assert [p.facts["path"] for p in PlausibleConfig(flat_fail_s=60).problems()] == ["flat_fail_s"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import string
 import time
@@ -12,6 +13,7 @@ import pytest
 from edgeagent import messages
 from edgeagent.clock import SystemClock
 from edgeagent.errors import ConfigError, FrameError, SourceUnavailable
+from edgeagent.ports import Pace
 from edgeagent.reading import Kind, Quality, ReadingClass, Unit
 from edgeagent.simulate.modbus_slave import ModbusSlave, registers_from
 from edgeagent.sources import driver
@@ -248,16 +250,28 @@ async def test_a_late_answer_never_becomes_another_one(tmp_path):
 
 @pytest.mark.parametrize("latency_s", [0.0, 0.06])
 async def test_an_older_answer_in_front_of_the_true_one(tmp_path, latency_s):
-    """It has the right shape and comes in time; only the second answer betrays it."""
+    """It has the right shape and comes in time; that it is known already betrays it."""
     with ModbusSlave({1: lambda a, n: range(a, a + n)}, latency_s=latency_s) as slave:
         bus = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=0.05, clock=SystemClock())
         await bus.open()
         assert (await bus.ask(Request(1, 3, 100, 2), 0.5)).registers == (100, 101)
         slave.faults[1] = ["previous"]
-        with pytest.raises(FrameError, match="two-answers"):
-            await bus.ask(Request(1, 3, 200, 2), 0.5)
-        await asyncio.sleep(max(bus.may_ask_at(1) - SystemClock().mono(), 0))
+        assert (await bus.ask(Request(1, 3, 200, 2), 0.5)).registers == (200, 201)
+        assert bus.dropped["duplicate"] == 1
+        slave.faults[1] = ["", "previous"]
         assert (await bus.ask(Request(1, 3, 300, 2), 0.5)).registers == (300, 301)
+        assert (await bus.ask(Request(1, 3, 300, 1), 0.5)).registers == (300,)
+        bus.close()
+
+
+async def test_registers_that_hold_the_same_are_read():
+    """The second answer equals the first, so it is asked for again; then it is believed."""
+    with ModbusSlave({1: lambda _, n: [7] * n}) as slave:
+        bus = RtuBus(SerialLine(slave.path, 9600, "8N1"), late_s=0.05, clock=SystemClock())
+        await bus.open()
+        for address in (100, 200, 300):
+            assert (await bus.ask(Request(1, 3, address, 2), 0.5)).registers == (7, 7)
+        assert [address for *_, address, _ in slave.asked] == [100, 100, 200, 200, 300, 300]
         bus.close()
 
 
@@ -580,3 +594,51 @@ def test_gauges_on_one_port_are_one_group(tmp_path):
 def test_it_is_in_the_table():
     assert driver("modbus-gauge") is ModbusGauges
     assert list(sections(port="/dev/x").problems()) == []
+
+
+async def test_a_burst_is_one_reading_with_its_spread(tmp_path, profile):
+    told = itertools.cycle([1000, 1002, 9000, 1001, 1000])
+    with ModbusSlave({1: lambda _, n: [next(told), 185][:n]}) as slave:
+        config = section(slave, profile, every_s=0.5, samples=5, sample_gap_s=0.02)
+        async with running([config], tmp_path) as out:
+            await until(lambda: len(out.readings) >= 2)
+    reading = out.readings[1]
+    assert reading.quantities["n_valid"].value == 5 and 1.0 <= reading.quantities["level"].value <= 1.002
+    assert reading.quantities["mad"].value <= 0.002 and reading.facts["high"] == "9" and reading.span_ms > 0
+
+
+async def test_a_burst_with_holes_counts_them(tmp_path, hasty):
+    with ModbusSlave({1: holding()}) as slave:
+        slave.faults[1] = ["", "", "busy", "busy", "busy", ""] * 9
+        config = section(slave, hasty, every_s=0.6, samples=4, sample_gap_s=0.02)
+        async with running([config], tmp_path) as out:
+            await until(lambda: any(v is not None for v in levels(out)))
+    good = next(r for r in out.readings if r.quantities["level"].value is not None)
+    assert good.quantities["n_valid"].value < 4 and good.quantities["level"].value == 1.234
+
+
+def test_a_burst_that_does_not_fit(tmp_path):
+    config = sections(port="/dev/x", samples=20, sample_gap_s=1.0, every_s=10.0)
+    assert [(p.facts["path"], p.code) for p in config.problems()] == [("samples", "gauges.burst-too-long")]
+
+
+async def test_the_rules_wish_is_obeyed(tmp_path, profile):
+    wish = {"every_s": 0.6}
+    with ModbusSlave({1: holding()}) as slave:
+        around = surroundings(tmp_path, SystemClock())
+        around = dataclasses.replace(around, pace=lambda _: Pace(every_s=wish["every_s"]))
+        collector = Collector()
+        task = asyncio.create_task(ModbusGauges.make([section(slave, profile, every_s=0.1)], around).run(collector))
+        await until(lambda: len(collector.readings) >= 3)
+        wish["every_s"] = 3600.0
+        for _ in range(30):  # the rules are asked once a second; then an hour is to pass
+            seen = len(collector.readings)
+            await asyncio.sleep(1.2)
+            if len(collector.readings) == seen:
+                break
+        assert len(collector.readings) == seen
+        wish["every_s"] = 0.2
+        await until(lambda: len(collector.readings) > seen)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -12,6 +12,7 @@ from edgeagent.reading import Kind, Quality, Unit
 from edgeagent.simulate.ascii_gauge import AsciiGauge
 from edgeagent.simulate.pty_line import PtyLine
 from edgeagent.sources import driver
+from edgeagent.sources.burst import Burst
 from edgeagent.sources.serial_gauge import LineSamples, SerialGauge, SerialGaugeConfig
 from edgeagent.wire.registers import Value
 from tests.fakes import Collector, surroundings
@@ -54,7 +55,8 @@ async def test_lines_become_medians(tmp_path):
     assert (reading.kind, reading.entity, reading.span_ms) == (Kind.WATER, "kamo", 300)
     distance = reading.quantities["distance"]
     assert (distance.value, distance.unit, distance.quality) == (2.345, Unit.METRE, Quality.GOOD)
-    assert int(reading.facts["n"]) >= 2 and reading.facts["spread"] == "0.000"
+    assert reading.quantities["n_valid"].value >= 2 and reading.quantities["mad"].value == 0
+    assert reading.facts["low"] == reading.facts["high"] == "2.345"
     assert reading.facts["raw"] == "R2345" and reading.facts["rung"] == "manual"
     assert out.problems == []
 
@@ -156,17 +158,17 @@ class TestSamples:
     def test_one_stray_echo_moves_no_median(self, samples: LineSamples):
         for mm in (2000, 2001, 2002, 9000, 2001):
             samples.add(b"R%04d" % mm)
-        assert samples.median("distance") == (Value(2.001), 5, 7.0)
+        assert samples.results()["distance"] == Burst(Value(2.001), 5, 0.001, 2.0, 9.0)
 
     def test_mostly_without_a_value_is_suspect(self, samples):
         for line in (b"R2000", b"R5000", b"R5000"):
             samples.add(line)
-        assert samples.median("distance")[0] == Value(2.0, "few-values")
+        assert samples.results()["distance"].value == Value(2.0, "few-values")
 
     def test_without_any_value_it_is_missing_for_the_commonest_reason(self, samples):
         for line in (b"R0300", b"R5000", b"R5000"):
             samples.add(line)
-        assert samples.median("distance")[:2] == (Value(None, "no-target"), 0)
+        assert samples.results()["distance"] == Burst(Value(None, "no-target"))
 
     def test_bounded(self, samples):
         for _ in range(12_000):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeagent.wire.gauge_lines import LineFormat, Lines, read_line
+from edgeagent.wire.gauge_lines import CHECKSUMS, FrameFormat, LineFormat, Lines, read_line
 from edgeagent.wire.registers import Scale, Value
 
 MAXBOTIX = LineFormat(
@@ -92,3 +92,28 @@ def test_a_number_that_is_none():
         re.compile(rb"(?P<level>\S+)( (?P<temperature>\S+))?"), "none", {"level": Scale(), "temperature": Scale()}
     )
     assert read_line(form, b"--.--") == {"level": Value(None, "not-a-number"), "temperature": Value(None, "empty")}
+
+
+DYP = FrameFormat(b"\xff", 4, "sum8", {"distance": (1, "u16")}, {"distance": Scale(0.001)})
+
+
+def test_a_frame_is_found_wherever_it_begins():
+    frames = DYP.cutter()
+    assert frames.feed(bytes.fromhex("a1a7ff07")) == []
+    assert frames.feed(bytes.fromhex("a1a7ff07a1a7")) == [bytes.fromhex("ff07a1a7")] * 2
+    assert DYP.read(bytes.fromhex("ff07a1a7")) == {"distance": Value(1.953)}
+    assert DYP.read(bytes.fromhex("ff07a1a8")) == "checksum" == DYP.read(b"\xff")
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+def test_frames_in_any_slices_are_the_same_and_prove_themselves(heard, cuts):
+    heard += bytes.fromhex("ff07a1a7")
+    cuts = sorted(min(c, len(heard)) for c in cuts)
+    frames, whole = DYP.cutter(), DYP.cutter()
+    made = [f for a, b in zip([0, *cuts], [*cuts, len(heard)], strict=True) for f in frames.feed(heard[a:b])]
+    assert made == whole.feed(heard) and len(frames.pending) < 4
+    assert all(f[0] == 0xFF and sum(f[:3]) & 0xFF == f[3] for f in made)
+
+
+def test_the_sr50a_counts_what_frames_its_line_too():
+    assert CHECKSUMS["sr50a"](b"33;1838;194;11011;") == 0x2C, "the manual's own example"

@@ -47,7 +47,7 @@ def test_slicing_changes_nothing(cuts):
 REFUSED = {
     "nothing": (b"", "timeout"),
     "transaction 0": (frame(pdu(1, 2), tid=0), "timeout"),
-    "another transaction": (frame(pdu(1, 2), tid=8), "timeout"),
+    "an older transaction": (frame(pdu(1, 2), tid=6), "timeout"),
     "another unit": (frame(pdu(1, 2), unit=2), "wrong-unit"),
     "another function": (frame(pdu(1, 2, function=4)), "wrong-function"),
     "fewer": (frame(pdu(1)), "wrong-count"),
@@ -74,6 +74,27 @@ def test_a_stream_out_of_step_is_closed(heard):
     stream = asked()
     assert stream.received(heard) is None
     assert stream.broken
+
+
+def test_an_id_that_was_not_used_yet_would_fit_a_question_to_come():
+    stream = asked()
+    assert stream.received(frame(pdu(1, 2), tid=8)) is None
+    assert stream.broken
+
+
+@pytest.mark.parametrize("behind", [frame(pdu(1, 2), tid=6), frame(pdu(5, 6), tid=7)[:3]])
+def test_a_lost_byte_is_not_made_up_by_the_next_frame(behind):
+    """The last byte of the answer is missing; what follows begins with a zero that would fit."""
+    stream = asked()
+    assert stream.received(GOOD[:-1] + behind) is None
+    stream.gave_up()
+    assert stream.broken
+
+
+def test_a_new_connection_uses_other_ids():
+    stream = asked()
+    stream.opened()
+    assert abs(stream.transaction - 7) > 1000
 
 
 def test_half_a_frame_left_behind_is_not_continued():

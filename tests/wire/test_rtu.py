@@ -202,10 +202,43 @@ class TestLine:
             assert line.quiet_at() == pytest.approx(at + 0.1), "as always: the gap is enough"
             line.agreed(1)
         line.sent(Request(1, 3, 200, 2), 40.0)
-        line.received(GOOD, 40.01)  # of an older question, from somewhere
-        assert line.quiet_at() == pytest.approx(40.18)
+        line.received(answer(5, 6), 40.01)  # of an older question, from somewhere
+        assert line.quiet_at() == pytest.approx(40.1)
         line.received(answer(200, 201), 40.08)
         assert line.contradicted
+
+    def test_a_unit_with_slow_answers_is_watched_for_so_long(self):
+        line = Line(gap_s=0.02, late_s=3)
+        for at, answer_s in ((10.0, 0.4), (20.0, 0.05)):
+            line.sent(ASK, at)
+            line.received(GOOD, at + answer_s)
+            assert line.quiet_at() == pytest.approx(at + 0.42)
+            line.agreed(1)
+
+    def test_an_answer_to_another_question_once_more_makes_room_for_the_true_one(self):
+        line = Line(gap_s=0.02, late_s=3)
+        line.sent(ASK, 10.0)
+        line.received(GOOD, 10.02)
+        line.agreed(1)
+        line.sent(Request(1, 3, 200, 2), 10.1)
+        assert line.received(GOOD, 10.11).registers == (100, 101)
+        assert line.doubt == "repeat", "whoever asks must ask again"
+        line.received(answer(200, 201), 10.12)
+        assert line.answer.registers == (200, 201) and not line.doubt and not line.contradicted
+        line.received(GOOD, 10.13)
+        assert line.answer.registers == (200, 201) and not line.contradicted, "and behind it it is no second opinion"
+        assert line.dropped["duplicate"] == 2
+
+    @pytest.mark.parametrize(("address", "at"), [(100, 10.1), (200, 20.0)])
+    def test_the_same_words_are_no_repeat(self, address, at):
+        """For the same register they are news, and after some seconds nothing is on its way any more."""
+        line = Line(gap_s=0.02, late_s=3)
+        line.sent(ASK, 10.0)
+        line.received(GOOD, 10.02)
+        line.agreed(1)
+        line.sent(Request(1, 3, address, 2), at)
+        line.received(GOOD, at + 0.02)
+        assert line.answer is not None and not line.doubt
 
     def test_step_is_earned_and_lost(self):
         line = Line(gap_s=0.02, late_s=3)
