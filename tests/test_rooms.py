@@ -27,6 +27,8 @@ ALSO = {
     "sources/bluez_watch.py": "dbus_fast",
     "simulate/bluez.py": "dbus_fast",
     "sources/camera_worker.py": "vision shipped cv2 numpy onnxruntime",
+    "sources/camera_lookout.py": "vision shipped",
+    "sources/motion_eye.py": "vision cv2 numpy",
     "sources/video.py": "vision cv2 numpy",
     "sources/detector.py": "vision shipped cv2 numpy onnxruntime",
     "sources/count_eval.py": "vision shipped cv2 numpy onnxruntime",

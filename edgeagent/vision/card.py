@@ -13,10 +13,16 @@ import msgspec
 
 from edgeagent.errors import ConfigError
 
-__all__ = ["VEHICLES", "Card", "InputCard", "ModelCard", "OutputCard", "ThresholdCard", "read_card"]
+__all__ = ["PERSON", "VEHICLES", "Card", "InputCard", "ModelCard", "OutputCard", "ThresholdCard", "Trust", "read_card"]
 
-VEHICLES = ("car", "bus", "truck", "motorcycle", "bicycle")
-"""Classes that are counted, in the order they are reported.  A person is not a vehicle."""
+VEHICLES = ("car", "bus", "truck", "motorcycle", "bicycle", "vehicle")
+"""Classes that are vehicles, in the order they are reported; `vehicle` where nobody can say which."""
+
+PERSON = "person"
+"""Counted beside the vehicles, never among them, and only where a card vouches for it."""
+
+Trust = Literal["good", "hint", "none"]
+"""How far a class name may be believed: published, published as doubtful, or not published."""
 
 _STRIDE = 32
 
@@ -70,6 +76,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         classes: class name by column of the model's scores; columns not named are not looked at.
+        trust: by class name; vehicles not named here are "good", persons "none".
     """
 
     model: ModelCard
@@ -77,6 +84,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     output: OutputCard
     classes: dict[int, str]
     threshold: ThresholdCard
+    trust: dict[str, Trust] = {}
 
     @property
     def low(self) -> float:
@@ -87,6 +95,16 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     def vehicles(self) -> tuple[str, ...]:
         """Vehicle classes this model can name, in reporting order."""
         return tuple(name for name in VEHICLES if name in self.classes.values())
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Classes that are counted: the vehicles, and persons where the card vouches for them."""
+        persons = PERSON in self.classes.values() and self.trust_in(PERSON) != "none"
+        return (*self.vehicles, PERSON) if persons else self.vehicles
+
+    def trust_in(self, name: str) -> Trust:
+        """How far this class name may be believed."""
+        return self.trust.get(name, "none" if name == PERSON else "good")
 
 
 def read_card(data: Mapping[str, object], *, file: str) -> Card:
@@ -114,6 +132,8 @@ def read_card(data: Mapping[str, object], *, file: str) -> Card:
         why = f"classes names none of {', '.join(VEHICLES)}"
     elif min(card.classes) < 0:
         why = "classes must be numbered from 0"
+    elif strangers := sorted(set(card.trust) - set(card.classes.values())):
+        why = f"trust names {', '.join(strangers)}, which is no class of this model"
     if why:
         raise ConfigError("camera.card-wrong", file=file, why=why)
     return card

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import ConfigError
-from edgeagent.vision.card import VEHICLES, Card, InputCard
-from edgeagent.vision.detections import Detections, Floats, one_box_per_vehicle
+from edgeagent.vision.card import PERSON, Card, InputCard
+from edgeagent.vision.detections import Detections, Floats, joined, one_box_per_vehicle
 
 __all__ = ["DECODERS", "Letterbox", "decode", "fill", "letterbox"]
 
@@ -86,12 +86,17 @@ def decode(outputs: Mapping[str, Numbers], card: Card, box: Letterbox) -> Detect
     chosen = scores[:, columns]
     column = chosen.argmax(axis=1)
     best = chosen[np.arange(len(chosen)), column]
-    vehicle = np.asarray([card.classes[c] in VEHICLES for c in columns])
-    rows = np.flatnonzero((best >= card.low) & vehicle[column] & np.isfinite(xyxy).all(axis=1))
+    counted = np.asarray([card.classes[c] in card.counted for c in columns])
+    rows = np.flatnonzero((best >= card.low) & counted[column] & np.isfinite(xyxy).all(axis=1))
     class_id = np.asarray(columns, np.intp)[column[rows]]
     found = Detections(box.to_picture(xyxy[rows]), best[rows].astype(np.float32), class_id)
     size = found.xyxy[:, 2:] - found.xyxy[:, :2]
-    return one_box_per_vehicle(found.take(np.flatnonzero((size > 1).all(axis=1))))
+    found = found.take(np.flatnonzero((size > 1).all(axis=1)))
+    walks = np.asarray([card.classes[c] == PERSON for c in found.class_id.tolist()], bool)
+    if not walks.any():
+        return one_box_per_vehicle(found)
+    # A person before a car is not a second box of the car.
+    return joined(one_box_per_vehicle(found.take(~walks)), one_box_per_vehicle(found.take(walks)))
 
 
 def _yolox(outputs: Mapping[str, Numbers], card: Card) -> tuple[Floats, Floats]:
