@@ -20,7 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from edgeagent.errors import ConfigError
 from edgeagent.sources.motion_eye import MotionEye
 from edgeagent.vision.card import Card, read_card
-from edgeagent.vision.decoders import Letterbox, decode, fill, letterbox
+from edgeagent.vision.decoders import Letterbox, blank, decode, fill, letterbox
 from edgeagent.vision.detections import Detections
 
 __all__ = ["Detector", "Eye", "Picture", "open_eye", "sha256_of"]
@@ -100,7 +100,7 @@ class Detector:
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._box: Letterbox | None = None
         size = (1, 3, self.card.input.height, self.card.input.width)
-        self._tensor = np.full(size, float(self.card.input.pad), np.float32)
+        self._tensor = blank(self.card.input)
         self._scaled: Picture = np.zeros((1, 1, 3), np.uint8)
         # The first run allocates and may fail on shapes: now, not on the first vehicle.
         self.look(np.full((size[2], size[3], 3), self.card.input.pad, np.uint8))
@@ -130,7 +130,7 @@ class Detector:
         high, wide = picture.shape[:2]
         if self._box is None or self._box.picture != (wide, high):
             self._box = letterbox(wide, high, self.card.input)
-            self._tensor[:] = self.card.input.pad
+            self._tensor = blank(self.card.input)
         box = self._box
         shrinks = box.scale < 0.6  # noqa: PLR2004  bilinear skips pixels when it shrinks by more
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
