@@ -34,7 +34,7 @@ from edgeagent.sources.camera_messages import (
 )
 from edgeagent.sources.traffic_windows import Windows
 
-__all__ = ["LineConfig", "RegionConfig", "SpeedConfig", "TrafficCamera", "TrafficCameraConfig"]
+__all__ = ["LineConfig", "RegionConfig", "SpeedConfig", "TrafficCamera", "TrafficCameraConfig", "start_of"]
 
 _START_S = 60.0  # a Pi needs 10 s to load libraries and model, an SD card that is busy several times that
 _LEAVE_S = 1.0
@@ -213,7 +213,7 @@ class TrafficCamera:
 
     async def _watch(self, windows: Windows, emit: Emit) -> None:
         """Run one worker until the file ends; whatever happens, it is gone afterwards."""
-        starting = asyncio.create_task(_Process.start(_start(self._config)))
+        starting = asyncio.create_task(_Process.start(start_of(self._config)))
         try:
             worker = await asyncio.shield(starting)
         except asyncio.CancelledError:  # a process half started would be nobody's
@@ -261,7 +261,8 @@ class TrafficCamera:
         return SourceUnavailable(code, camera=without_password(self._config.camera), **facts)
 
 
-def _start(config: TrafficCameraConfig) -> Start:
+def start_of(config: TrafficCameraConfig) -> Start:
+    """What a worker is told for this section."""
     lines = tuple(LineSpec(id=line.id, start=line.start, end=line.end, forward=line.forward) for line in config.lines)
     speed = config.speed
     return Start(

@@ -62,13 +62,13 @@ class OutputCard(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         decoder: family of the model's end.
         strides: of a nanodet's or picodet's levels, in the order of its rows.
-        boxes: how a detr's boxes are written: relative centre and size, or pixels of the input.
+        box_form: how a detr's boxes are written: relative centre and size, or pixels of the input.
         logits: whether a detr's scores still need the sigmoid.
     """
 
     decoder: Literal["yolox", "boxes-scores", "nanodet", "picodet", "detr"]
     strides: tuple[int, ...] = (8, 16, 32, 64)
-    boxes: Literal["cxcywh", "xyxy"] = "cxcywh"
+    box_form: Literal["cxcywh", "xyxy"] = "cxcywh"
     logits: bool = True
 
 

@@ -199,7 +199,7 @@ def _detr(outputs: Mapping[str, Numbers], card: Card) -> tuple[Floats, Floats]:
         if card.output.logits:
             scores = np.asarray(1 / (1 + np.exp(-np.clip(scores, -50, 50))), np.float32)
     xyxy = np.asarray(boxes[0], np.float32)
-    if card.output.boxes == "cxcywh":
+    if card.output.box_form == "cxcywh":
         half = xyxy[:, 2:] / 2
         size = np.asarray([card.input.width, card.input.height] * 2, np.float32)
         xyxy = np.concatenate([xyxy[:, :2] - half, xyxy[:, :2] + half], axis=1) * size

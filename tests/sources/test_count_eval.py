@@ -2,12 +2,14 @@
 
 import json
 
+import cv2
 import msgspec
 import pytest
 
 from edgeagent import shipped
 from edgeagent.errors import ConfigError, SourceUnavailable
-from edgeagent.sources.count_eval import Truth, _compare, evaluate, read_truth, watch
+from edgeagent.sources.count_eval import Difference, Truth, _compare, evaluate, read_truth, truth_lines, watch
+from edgeagent.sources.count_sheet import contact_sheet
 from edgeagent.sources.detector import Detector
 from edgeagent.vision.crossing import Crossing, Line
 from tests.conftest import SHARED
@@ -64,6 +66,36 @@ def test_classes_are_scored_beside_the_total():
     assert result.per_class["truck"].error == 1
     assert result.per_class["bus"].error == 1
     assert result.error_pct == 33.3
+
+
+def test_vehicle_by_vehicle_what_was_missed_doubled_or_made_up():
+    events = [(25, "car", False), (75, "truck", False), (100, "car", True), (200, "car", False)]
+    line = {"id": "road", "p1": [0, 10], "p2": [100, 10], "counts": {"positive": {"car": 3, "truck": 1}}}
+    line["events"] = {"positive": [{"frame": f, "cls": c, "edge": e} for f, c, e in events]}
+    true = msgspec.convert({"lines": [line]}, Truth)
+    seen = [(1.1, CAR), (1.6, CAR), (5.5, BUS), (8.2, CAR)]
+    result = _compare(true, [Crossing("road", "forward", c, at, n) for n, (at, c) in enumerate(seen)], CLASSES)
+    assert [(d.kind, d.at_s, d.cls) for d in result.differences] == [
+        ("double", 1.6, "car"),
+        ("missed", 3.0, "truck"),  # the edge event of frame 100 may be missed
+        ("false", 5.5, "bus"),
+    ]
+    assert result.error == 0, "two too many, one at the edge and one missed: the sum hides what the list tells"
+
+
+@pytest.mark.shared
+def test_the_contact_sheet_shows_each_disagreement(shared, tmp_path):
+    true = read_truth(shared / "traffic" / "a13_day.json")
+    two = (Difference("missed", 3.0, "road", "positive", "car"), Difference("false", 99.0, "road", "negative", "car"))
+    sheet = tmp_path / "sheet.png"
+    assert contact_sheet(shared / "traffic" / "a13_day.mp4", truth_lines(true), two, sheet) == 2
+    picture = cv2.imread(str(sheet))
+    assert picture.shape == (2 * 262, 3 * 320, 3) and picture.std() > 20
+    assert contact_sheet(shared / "traffic" / "a13_day.mp4", truth_lines(true), (), tmp_path / "none.png") == 0
+    assert not (tmp_path / "none.png").exists()
+    with pytest.raises(ConfigError) as caught:
+        contact_sheet(shared / "traffic" / "a13_day.mp4", truth_lines(true), two, tmp_path / "no" / "sheet.png")
+    assert caught.value.code == "camera.no-sheet"
 
 
 @pytest.mark.parametrize(

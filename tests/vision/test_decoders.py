@@ -212,7 +212,7 @@ def queries(*, form, logits):
 @pytest.mark.parametrize("logits", [True, False])
 def test_end_to_end_detectors(form, logits):
     boxes, scores = queries(form=form, logits=logits)
-    made = family("detr", boxes=form, logits=logits)
+    made = family("detr", box_form=form, logits=logits)
     found = decode({"logits": scores, "pred_boxes": boxes}, made, letterbox(320, 256, made.input))
     order = np.argsort(found.xyxy[:, 0])
     assert found.xyxy[order] == pytest.approx(BOXES[[2, 0, 1]], abs=0.1)
@@ -222,7 +222,7 @@ def test_end_to_end_detectors(form, logits):
 def test_end_to_end_detectors_that_name_one_class_per_query():
     boxes, scores = queries(form="xyxy", logits=False)
     outputs = {"labels": scores.argmax(axis=2), "boxes": boxes, "scores": scores.max(axis=2)}
-    made = family("detr", boxes="xyxy", logits=False)
+    made = family("detr", box_form="xyxy", logits=False)
     assert len(decode(outputs, made, letterbox(320, 256, made.input))) == 3
 
 
