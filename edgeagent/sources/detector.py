@@ -1,15 +1,22 @@
 """One ONNX model and its card: picture in, Detections out.  The door to onnxruntime.
 
+onnxruntime's Linux wheels (from 1.29 on) report to their maker by default: sessions, models, times, and a
+device id that they keep in the home directory.  Nothing of that kind leaves this box: it is switched off
+before the library is loaded, the only moment at which that works completely.
+
 May import: errors vision; onnxruntime, cv2.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import cv2
 import numpy as np

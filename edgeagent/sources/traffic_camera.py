@@ -354,7 +354,8 @@ async def _last_line(stream: asyncio.StreamReader) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What the worker inherits: this package, and no threads it did not ask for."""
+    """What the worker inherits: this package, no threads it did not ask for, no reports to anybody."""
     here = str(Path(__file__).parents[2])
     path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    return {**os.environ, "PYTHONPATH": path, **quiet}
