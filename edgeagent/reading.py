@@ -31,6 +31,7 @@ class Unit(enum.StrEnum):
     METRE_PER_HOUR = "M60"
     MILLIMETRE_PER_HOUR = "H67"
     PER_HOUR = "H10"
+    KILOMETRE_PER_HOUR = "KMH"
 
     @property
     def symbol(self) -> str:
@@ -53,6 +54,7 @@ _SYMBOLS = {
     Unit.METRE_PER_HOUR: "m/h",
     Unit.MILLIMETRE_PER_HOUR: "mm/h",
     Unit.PER_HOUR: "/h",
+    Unit.KILOMETRE_PER_HOUR: "km/h",
 }
 
 

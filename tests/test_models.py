@@ -61,6 +61,13 @@ class TestModel:
         assert all(0 < vehicle[key] < 1 for key in ("ap50", "recall", "precision"))
         assert card["failures"]["known"]
 
+    def test_trusts_no_name_its_scores_do_not_bear_out(self, model):
+        card = card_of(model)
+        assert set(card["trust"]) == set(card["classes"].values())
+        for name, trust in card["trust"].items():
+            ap50 = card["scores"]["val"].get(name, {"ap50": 0.0})["ap50"]
+            assert {"good": ap50 >= 0.5, "hint": ap50 >= 0.1, "none": True}[trust], (name, ap50, trust)
+
     def test_is_small_enough_to_ship(self, model):
         assert model.stat().st_size <= 4_000_000
 

@@ -41,7 +41,8 @@ PRINCIPAL = {
 }
 
 _DIRECTIONS = ("forward", "backward")
-_CLASSES = ("car", "bus", "truck", "motorcycle", "bicycle", "person")
+# small and large: 小型車 and 大型車 of the 交通量調査.
+_CLASSES = ("car", "bus", "truck", "motorcycle", "bicycle", "person", "vehicle", "small", "large")
 
 _OUTLOOK = {"rate_30min": "rateOfRise30min", "next_level": "nextAlarmLevel", "next_level_s": "timeToNextAlarmLevel"}
 
@@ -74,6 +75,14 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "congested": "congested",
         "coverage": "coverage",
         "fps": "frameRate",
+        "dropped": "droppedFrames",
+        "vehicles": "vehiclesInRegion",
+        "region_occupancy": "regionOccupancy",
+        "queue_length": "queueLength",
+        "congestion": "congestionState",
+        "speed": "averageVehicleSpeed",
+        "speeds_measured": "vehiclesMeasured",
+        **{f"speed_{d}": f"averageVehicleSpeed{d.title()}" for d in _DIRECTIONS},
         **{f"count_{d}": f"intensity{d.title()}" for d in _DIRECTIONS},
         **{f"count_{d}_{c}": f"intensity{d.title()}{c.title()}" for d, c in itertools.product(_DIRECTIONS, _CLASSES)},
     },
@@ -110,7 +119,14 @@ OBSERVED: dict[Kind, dict[str, str]] = {
 FACTS: dict[Kind, dict[str, str]] = {
     Kind.WATER: {"datum": "datum", "profile": "deviceProfile", "window": "aggregation"},
     Kind.RAIN: {"profile": "deviceProfile", "window": "aggregation"},
-    Kind.TRAFFIC: {"line": "countingLine", "model": "modelHash", "scene": "sceneCondition"},
+    Kind.TRAFFIC: {
+        "line": "countingLine",
+        "line_version": "lineVersion",
+        "model": "modelHash",
+        "class_trust": "classTrust",
+        "scene": "sceneCondition",
+        "governor": "frameRateLimitedBy",
+    },
     Kind.CROWD: {},
     Kind.TAG: {},
     Kind.GATEWAY: {
@@ -125,7 +141,7 @@ FACTS: dict[Kind, dict[str, str]] = {
 }
 
 # What a fact's attribute says when the reading has no such fact.
-ABSENT = {"scene": "none", "window": "none"}
+ABSENT = {"scene": "none", "window": "none", "governor": "none"}
 
 _RESERVED = frozenset({"id", "type", "location", "dateObserved", "TimeInstant", "value", "name", "object"})
 

@@ -22,8 +22,11 @@ __all__ = [
     "Hello",
     "LineSpec",
     "LineTally",
+    "RegionTally",
+    "SpeedTally",
     "Start",
     "Tally",
+    "Trap",
     "without_password",
 ]
 
@@ -41,6 +44,14 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     forward: Literal["down", "up", "left", "right"]
 
 
+class Trap(msgspec.Struct, frozen=True, kw_only=True):
+    """Two lines between which speeds are measured, and how far apart they are along the road."""
+
+    first: str
+    second: str
+    distance_m: float
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker is to do.
 
@@ -48,17 +59,27 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
         camera: URL, /dev path or file.
         model: a shipped model's name, or the path of an .onnx file with its card beside it.
         lines: at least one.
+        region: corners of the polygon in which queues are looked for; empty for none.
+        speed: where speeds are measured.
         max_fps: looks per second at most.
         deadline_s: without a picture for so long the worker gives up.
         pace: a file is played at its own speed; false plays as fast as it can be looked at.
+        cpu_share: of one core that the worker may use; above it looks less often.
+        most_mib: memory above which it gives up and is started anew.
+        gate: the detector rests while nothing moves.
     """
 
     camera: str
     model: str
     lines: tuple[LineSpec, ...]
+    region: tuple[tuple[float, float], ...] = ()
+    speed: Trap | None = None
     max_fps: float = 10.0
     deadline_s: float = 10.0
     pace: bool = True
+    cpu_share: float = 1.0
+    most_mib: int = 400
+    gate: bool = True
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -66,11 +87,13 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
     Attributes:
         model: first 12 hex digits of the model file's SHA-256.
-        classes: vehicle classes it can name.
+        classes: classes it counts.
+        trust: how far each of their names may be believed ("good" where it is not said).
     """
 
     model: str
     classes: tuple[str, ...]
+    trust: dict[str, Literal["good", "hint", "none"]] = {}
 
 
 class LineTally(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,21 +103,51 @@ class LineTally(msgspec.Struct, frozen=True, kw_only=True):
     touched: int
 
 
+class RegionTally(msgspec.Struct, frozen=True, kw_only=True):
+    """Running totals of the region, seconds; see `vision.region.RegionTotals`."""
+
+    occupied_s: float = 0.0
+    vehicle_s: float = 0.0
+    standing_s: float = 0.0
+    queue_s: tuple[float, ...] = ()
+    pace_s: float = 0.0
+    paced_s: float = 0.0
+
+
+class SpeedTally(msgspec.Struct, frozen=True, kw_only=True):
+    """Vehicles measured since the start, and their speeds added up."""
+
+    measured: int = 0
+    sum_kmh: float = 0.0
+
+
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
     """Running totals since the worker began.
 
     Attributes:
         looks: pictures looked at.
+        inferred: of these, how many the detector was needed for.
+        dropped: pictures that should have been looked at and were not.
         watched_s: time these looks vouch for.
         flagged_s: of that, time under each scene flag.
         lines: by line id.
+        region: where there is one.
+        speed: by direction, where it is measured.
+        fps: looks per second allowed now.
+        limit: what holds them down: nothing, "cpu" or "heat".
         waiting: no picture has come since the last tally.
     """
 
     looks: int = 0
+    inferred: int = 0
+    dropped: int = 0
     watched_s: float = 0.0
     flagged_s: dict[str, float] = {}
     lines: dict[str, LineTally] = {}
+    region: RegionTally | None = None
+    speed: dict[str, SpeedTally] = {}
+    fps: float = 0.0
+    limit: Literal["", "cpu", "heat"] = ""
     waiting: bool = False
 
 

@@ -11,9 +11,11 @@ May import: reading errors clock backoff ports tables vision shipped; onnxruntim
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -21,23 +23,20 @@ from typing import BinaryIO
 import cv2
 import msgspec
 
-from edgeagent import shipped
 from edgeagent.clock import Clock, SystemClock
-from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable
-from edgeagent.sources.camera_messages import TALLY_S, End, Failure, Hello, LineTally, Start, Tally, without_password
-from edgeagent.sources.detector import Detector
+from edgeagent.errors import EdgeAgentError, SourceUnavailable
+from edgeagent.sources.camera_governor import JUDGED_EVERY_S, Governor
+from edgeagent.sources.camera_lookout import Lookout
+from edgeagent.sources.camera_messages import TALLY_S, End, Failure, Hello, Start, Tally, without_password
 from edgeagent.sources.video import FileFrames, Frame, LiveCamera, is_live, sleep_until
-from edgeagent.vision.counting import Counter
-from edgeagent.vision.crossing import Line
-from edgeagent.vision.scene import SceneWatch
 
 __all__ = ["Worker", "main"]
 
 _NICE = 5  # gauges and alarms go first
-_SCENE_EVERY_S = 1.0
-_MOST_MIB = 400  # three times the usual: a leak is cured by a new process
+_HARD_SHARE = 3  # address space that holds data may grow to so many times the limit: then allocation fails
 _MENDABLE = frozenset(("blurred", "frozen", "moved"))  # nobody mends the night
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")  # millidegrees; the processor on every Pi
 
 
 class Worker:
@@ -54,13 +53,11 @@ class Worker:
         self._out = out
         self._clock = clock
         self._encode = msgspec.json.Encoder().encode
-        self._flags: frozenset[str] = frozenset()
-        self._flagged_s: dict[str, float] = {}
+        self._governor = Governor(start.max_fps, start.cpu_share)
+        self._dropped = 0
         self._told_flags: set[str] = set()
         self._told_s = clock.mono()
         self._told_looks = 0
-        self._judged_s = float("-inf")
-        self._scene = SceneWatch()
 
     def run(self) -> None:
         """Until the camera or the file ends.
@@ -69,11 +66,11 @@ class Worker:
             EdgeAgentError: what the daemon is to hear about.
         """
         start = self._start
-        self._detector = Detector(shipped.model(start.model))
-        card = self._detector.card
-        lines = [Line.towards(line.id, line.start, line.end, line.forward) for line in start.lines]
-        self._counter = Counter(card, lines)
-        self.say(Hello(model=self._detector.sha256[:12], classes=card.vehicles))
+        self._lookout = Lookout(start)
+        card = self._lookout.eye.card
+        trust = {name: card.trust_in(name) for name in card.counted}
+        self.say(Hello(model=self._lookout.eye.sha256[:12], classes=card.counted, trust=trust))
+        self._judged_s, self._used_s = self._clock.mono(), time.process_time()
         if is_live(start.camera):
             for frame in self._live():
                 self._look(frame)
@@ -81,7 +78,7 @@ class Worker:
             film = FileFrames(start.camera, max_fps=start.max_fps)
             for frame in self._played(film):
                 self._look(frame)
-            self._counter.finish()
+            self._lookout.counter.finish()
             self._tell()
             self.say(End(frames=film.read))
 
@@ -91,17 +88,21 @@ class Worker:
         self._out.flush()
 
     def _live(self) -> Iterator[Frame]:
-        """The newest picture, as often as wanted; a tally also while nothing comes."""
+        """The newest picture, as often as allowed; a tally also while nothing comes."""
         camera = LiveCamera(self._start.camera, self._clock)
         due_s = last_s = self._clock.mono()
         while True:
             sleep_until(self._clock, due_s, TALLY_S)
             frame = camera.take(TALLY_S / 2)
             now_s = self._clock.mono()
+            every_s = 1 / self._governor.fps
             if frame is not None:
-                due_s = max(due_s + 1 / self._start.max_fps, now_s - 1 / self._start.max_fps)
-                last_s = now_s
+                due_s = max(due_s + every_s, now_s - every_s)
+                last_s, before = now_s, camera.grabbed
                 yield frame
+                # Looking took longer than there was time for: what came meanwhile was not looked at.
+                missed = int((self._clock.mono() - now_s) / every_s)
+                self._dropped += max(0, min(missed, camera.grabbed - before))
             elif now_s - last_s > self._start.deadline_s:
                 shown = without_password(self._start.camera)
                 raise SourceUnavailable("camera.no-picture", camera=shown, silent_s=round(now_s - last_s))
@@ -119,53 +120,47 @@ class Worker:
             self._tell_if_due()
 
     def _look(self, frame: Frame) -> None:
-        if self._counter.looks == 0:
-            self._check_lines(frame.picture.shape[1], frame.picture.shape[0])
-        found = self._detector.look(frame.picture)
-        if frame.at_s - self._judged_s >= _SCENE_EVERY_S:
-            self._judged_s = frame.at_s
-            self._judge(frame.at_s)
-        before_s = self._counter.watched_s
-        self._counter.look(found, frame.at_s, believable="frozen" not in self._flags)
-        for flag in self._flags:
-            self._flagged_s[flag] = self._flagged_s.get(flag, 0.0) + self._counter.watched_s - before_s
-
-    def _judge(self, now_s: float) -> None:
-        """Look at the scene itself; tell once what a person would have to mend."""
-        self._flags = self._scene.look(self._detector.scaled, now_s)
-        for flag in self._flags & _MENDABLE - self._told_flags:
+        self._lookout.look(frame)
+        for flag in self._lookout.flags & _MENDABLE - self._told_flags:  # once: what a person would have to mend
             self._told_flags.add(flag)
             shown = without_password(self._start.camera)
             self.say(Failure(code=f"camera.scene-{flag}", facts={"camera": shown}, fatal=False))
 
-    def _check_lines(self, width: int, height: int) -> None:
-        """A line no vehicle of this picture can reach would count zero for ever, without a word."""
-        for line in self._start.lines:
-            xs, ys = (line.start[0], line.end[0]), (line.start[1], line.end[1])
-            if max(xs) <= 0 or min(xs) >= width or max(ys) <= 0 or min(ys) >= height:
-                raise ConfigError("camera.line-outside", line=line.id, width=width, height=height)
-
     def _tell_if_due(self) -> None:
-        if self._clock.mono() - self._told_s >= TALLY_S:
-            self._tell()
-            used = _rss_mib()
-            if used > _MOST_MIB:
-                raise SourceUnavailable("camera.memory", used=used, most=_MOST_MIB)
+        now_s = self._clock.mono()
+        if now_s - self._told_s < TALLY_S:
+            return
+        self._tell()
+        used = _rss_mib()
+        if used > self._start.most_mib:
+            raise SourceUnavailable("camera.memory", used=used, most=self._start.most_mib)
+        if now_s - self._judged_s >= JUDGED_EVERY_S:
+            used_s = time.process_time()
+            share = (used_s - self._used_s) / (now_s - self._judged_s)
+            self._judged_s, self._used_s = now_s, used_s
+            self._govern(share)
+
+    def _govern(self, share: float) -> None:
+        governor = self._governor
+        was_over = governor.overrun
+        governor.judge(share, _board_c())
+        if governor.overrun and not was_over:
+            shown = without_password(self._start.camera)
+            facts = {"camera": shown, "used": f"{share:.0%}", "fps": f"{governor.fps:.1f}"}
+            self.say(Failure(code="camera.overrun", facts=facts, fatal=False))
 
     def _tell(self) -> None:
-        counter = self._counter
-        lines = {name: LineTally(counts=t.counts, touched=t.touched) for name, t in counter.totals.items()}
-        waiting = counter.looks == self._told_looks
+        looks = self._lookout.counter.looks
+        governor = self._governor
         self.say(
-            Tally(
-                looks=counter.looks,
-                watched_s=round(counter.watched_s, 3),
-                flagged_s={flag: round(s, 3) for flag, s in self._flagged_s.items()},
-                lines=lines,
-                waiting=waiting,
+            self._lookout.tally(
+                dropped=self._dropped,
+                fps=round(governor.fps, 2),
+                limit=governor.limit,
+                waiting=looks == self._told_looks,
             )
         )
-        self._told_s, self._told_looks = self._clock.mono(), counter.looks
+        self._told_s, self._told_looks = self._clock.mono(), looks
 
 
 def main() -> int:
@@ -183,6 +178,7 @@ def main() -> int:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     start = msgspec.json.decode(sys.stdin.buffer.readline(), type=Start)
+    _cap_memory(start.most_mib)
     threading.Thread(target=_leave_with_the_daemon, name="stdin", daemon=True).start()
     worker = Worker(start, out, SystemClock())
     status = 0
@@ -192,7 +188,18 @@ def main() -> int:
         facts = {key: str(value) for key, value in error.facts.items()}
         worker.say(Failure(code=error.code, facts=facts))
         status = 3
+    except MemoryError:
+        worker.say(Failure(code="camera.memory", facts={"used": str(_rss_mib()), "most": str(start.most_mib)}))
+        status = 3
     return status
+
+
+def _cap_memory(most_mib: int) -> None:
+    """The wall behind the fence: what outruns the check once a second (one huge picture) cannot take the box along."""
+    most = most_mib * _HARD_SHARE * 2**20
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def _leave_with_the_daemon() -> None:
@@ -200,6 +207,13 @@ def _leave_with_the_daemon() -> None:
     while sys.stdin.buffer.read(4096):
         pass
     os._exit(0)
+
+
+def _board_c() -> float | None:
+    try:
+        return int(_THERMAL.read_text(encoding="ascii")) / 1000
+    except (OSError, ValueError):
+        return None
 
 
 def _rss_mib() -> int:

@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from edgeagent.errors import ConfigError
-from edgeagent.sources.detector import Detector
+from edgeagent.sources.detector import Detector, Eye
 from edgeagent.sources.video import FileFrames
 from edgeagent.vision.counting import Counter
 from edgeagent.vision.crossing import BACKWARD, FORWARD, Crossing, Line
 from edgeagent.vision.detections import Detections
 
-__all__ = ["Footage", "Result", "Score", "Truth", "evaluate", "read_truth", "watch"]
+__all__ = ["Difference", "Footage", "Result", "Score", "Truth", "evaluate", "read_truth", "truth_lines", "watch"]
 
+_SAME_S = 1.0  # the eye and the tracker differ by 0.6 s at most on the shared clips
 _SIDES = {"positive": FORWARD, "negative": BACKWARD}
 Point = Annotated[tuple[float, float], "pixels"]
 
@@ -38,6 +39,23 @@ class Score(msgspec.Struct, frozen=True):
     error: int
 
 
+class Difference(msgspec.Struct, frozen=True):
+    """One vehicle about which truth and count disagree.
+
+    Attributes:
+        kind: missed; double (another was counted there a moment before or after); false.
+        at_s: second of the clip.
+        line, side: where, and `positive` or `negative`.
+        cls: what it is (missed) or was taken for.
+    """
+
+    kind: Literal["missed", "double", "false"]
+    at_s: float
+    line: str
+    side: str
+    cls: str
+
+
 class Result(msgspec.Struct, frozen=True):
     """What `count eval` prints.
 
@@ -48,6 +66,8 @@ class Result(msgspec.Struct, frozen=True):
         per_class: the same by class over all lines and directions.
         per_direction: by `<line>:<positive|negative>`.
         crossings: (second, line, positive|negative, class) of everything counted.
+        differences: vehicle by vehicle, where the truth file has events: what was missed or should not have
+            been counted.  A vehicle too many and one too few cancel in `error`, and show here.
     """
 
     truth: int
@@ -58,6 +78,7 @@ class Result(msgspec.Struct, frozen=True):
     per_class: dict[str, Score]
     per_direction: dict[str, Score]
     crossings: tuple[tuple[float, str, str, str], ...]
+    differences: tuple[Difference, ...] = ()
 
 
 class TrueEvent(msgspec.Struct, frozen=True):
@@ -97,12 +118,13 @@ class Footage:
     """A clip as the detector saw it; may be scored at several rates.
 
     Attributes:
+        detector: what looked at it.
         looks: (second of the clip, detections), in order.
         frames: pictures in the file.
         fps: of the file.
     """
 
-    detector: Detector
+    detector: Eye
     looks: Sequence[tuple[float, Detections]]
     frames: int
     fps: float
@@ -118,7 +140,7 @@ class Footage:
         Raises:
             ConfigError: `camera.truth-line`: a line of the truth has no geometry.
         """
-        gates = _lines(truth, lines)
+        gates = truth_lines(truth, lines)
         counter = Counter(self.detector.card, gates)
         crossings: list[Crossing] = []
         due_s = 0.0
@@ -129,13 +151,13 @@ class Footage:
                 due_s = max(due_s + 1 / fps, at_s)
             crossings += counter.look(found, at_s)
         crossings += counter.finish()
-        return _compare(truth, crossings, self.detector.card.classes)
+        return _compare(truth, crossings, self.detector.card.classes, self.fps)
 
 
 def evaluate(
     video: str | Path,
     truth_path: Path,
-    model: Path,
+    model: Path | Eye,
     *,
     fps: float | None = None,
     lines: Sequence[Line] | None = None,
@@ -146,7 +168,7 @@ def evaluate(
     Args:
         video: the clip.
         truth_path: its truth file.
-        model: path of the `.onnx` file with its card beside it.
+        model: path of the `.onnx` file with its card beside it, or a loaded one.
         fps: looks per second; None takes every picture.
         lines: geometry that replaces the truth file's own, by line id.
         progress: called with (pictures done, pictures in the file).
@@ -157,13 +179,14 @@ def evaluate(
         KeyboardInterrupt: passes through; nothing is left open.
     """
     truth = read_truth(truth_path)
-    _lines(truth, lines)  # before minutes of detecting
-    return watch(video, Detector(model), fps=fps, progress=progress).score(truth, lines=lines)
+    truth_lines(truth, lines)  # before minutes of detecting
+    eye = Detector(model) if isinstance(model, Path) else model
+    return watch(video, eye, fps=fps, progress=progress).score(truth, lines=lines)
 
 
 def watch(
     video: str | Path,
-    detector: Detector,
+    detector: Eye,
     *,
     fps: float | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -195,7 +218,12 @@ def read_truth(file: Path) -> Truth:
         raise ConfigError("camera.truth-wrong", file=str(file), why=str(error)) from error
 
 
-def _lines(truth: Truth, lines: Sequence[Line] | None) -> list[Line]:
+def truth_lines(truth: Truth, lines: Sequence[Line] | None = None) -> list[Line]:
+    """The lines of a truth file, or those that replace them.
+
+    Raises:
+        ConfigError: `camera.truth-line`: a line has no geometry.
+    """
     given = {line.id: line for line in lines or ()}
     made = []
     for line in truth.lines:
@@ -208,7 +236,7 @@ def _lines(truth: Truth, lines: Sequence[Line] | None) -> list[Line]:
     return made
 
 
-def _compare(truth: Truth, crossings: Sequence[Crossing], classes: Mapping[int, str]) -> Result:
+def _compare(truth: Truth, crossings: Sequence[Crossing], classes: Mapping[int, str], clip_fps: float = 25.0) -> Result:
     sides = {direction: side for side, direction in _SIDES.items()}
     events = tuple((round(c.at_s, 2), c.line, sides[c.direction], classes[c.class_id]) for c in crossings)
     per_direction = {}
@@ -234,7 +262,41 @@ def _compare(truth: Truth, crossings: Sequence[Crossing], classes: Mapping[int, 
         per_class=per_class,
         per_direction=per_direction,
         crossings=events,
+        differences=_differences(truth, events, clip_fps),
     )
+
+
+def _differences(
+    truth: Truth, events: Sequence[tuple[float, str, str, str]], clip_fps: float
+) -> tuple[Difference, ...]:
+    """Pair what was counted with what crossed, nearest in time first; the rest is the difference."""
+    found: list[Difference] = []
+    for line in truth.lines:
+        for side in _SIDES:
+            true = line.events.get(side)
+            if true is None:
+                continue
+            counted = [(at_s, cls) for at_s, name, towards, cls in events if (name, towards) == (line.id, side)]
+            wanted = [(event.frame / clip_fps, event) for event in true]
+            pairs = sorted(
+                (abs(at_s - when), i, j) for i, (when, _) in enumerate(wanted) for j, (at_s, _) in enumerate(counted)
+            )
+            met_true: set[int] = set()
+            met_counted: set[int] = set()
+            for apart, i, j in pairs:
+                if apart <= _SAME_S and i not in met_true and j not in met_counted:
+                    met_true.add(i)
+                    met_counted.add(j)
+            found += [
+                Difference("missed", round(when, 2), line.id, side, event.cls)
+                for i, (when, event) in enumerate(wanted)
+                if i not in met_true and not event.edge
+            ]
+            for j, (at_s, cls) in enumerate(counted):
+                if j not in met_counted:
+                    twin = any(abs(at_s - other) <= _SAME_S for k, (other, _) in enumerate(counted) if k != j)
+                    found.append(Difference("double" if twin else "false", at_s, line.id, side, cls))
+    return tuple(sorted(found, key=lambda one: one.at_s))
 
 
 def _score(truth: int, edge: int, counted: int) -> Score:

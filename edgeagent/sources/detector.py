@@ -1,13 +1,22 @@
 """One ONNX model and its card: picture in, Detections out.  The door to onnxruntime.
 
+onnxruntime's Linux wheels (from 1.29 on) report to their maker by default: sessions, models, times, and a
+device id that they keep in the home directory.  Nothing of that kind leaves this box: it is switched off
+before the library is loaded, the only moment at which that works completely.
+
 May import: errors vision; onnxruntime, cv2.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import cv2
 import numpy as np
@@ -16,11 +25,12 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edgeagent.errors import ConfigError
+from edgeagent.sources.motion_eye import MotionEye
 from edgeagent.vision.card import Card, read_card
-from edgeagent.vision.decoders import Letterbox, decode, fill, letterbox
+from edgeagent.vision.decoders import Letterbox, blank, decode, fill, letterbox
 from edgeagent.vision.detections import Detections
 
-__all__ = ["Detector", "Picture", "sha256_of"]
+__all__ = ["Detector", "Eye", "Picture", "open_eye", "sha256_of"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -38,6 +48,36 @@ _FOREIGN = (
 )
 
 
+class Eye(Protocol):
+    """What finds vehicles in pictures: a network, or whatever moves.
+
+    `may_rest`: while nothing moves its last answer still holds.
+    """
+
+    card: Card
+    sha256: str
+    may_rest: bool
+
+    @property
+    def scaled(self) -> Picture: ...  # noqa: D102  see Detector
+
+    def look(self, picture: Picture) -> Detections: ...  # noqa: D102
+
+    def shrink(self, picture: Picture) -> Picture: ...  # noqa: D102
+
+    def find(self) -> Detections: ...  # noqa: D102
+
+
+def open_eye(model: str, find: Callable[[str], Path]) -> Eye:
+    """What `model = "…"` of a camera means: `motion`, a shipped name or a path.
+
+    Args:
+        model: as in the config.
+        find: name or path -> .onnx file.
+    """
+    return MotionEye() if model == "motion" else Detector(find(model))
+
+
 class Detector:
     """A loaded model.
 
@@ -48,6 +88,8 @@ class Detector:
         ConfigError: `camera.no-model`, `camera.no-card`, `camera.card-wrong`, `camera.model-differs`
             (truncated or another file), `camera.model-broken`, `camera.model-input`.
     """
+
+    may_rest = True
 
     def __init__(self, model: Path) -> None:
         self.card: Card = _card_beside(model)
@@ -65,7 +107,7 @@ class Detector:
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._box: Letterbox | None = None
         size = (1, 3, self.card.input.height, self.card.input.width)
-        self._tensor = np.full(size, float(self.card.input.pad), np.float32)
+        self._tensor = blank(self.card.input)
         self._scaled: Picture = np.zeros((1, 1, 3), np.uint8)
         # The first run allocates and may fail on shapes: now, not on the first vehicle.
         self.look(np.full((size[2], size[3], 3), self.card.input.pad, np.uint8))
@@ -87,14 +129,25 @@ class Detector:
         Raises:
             ConfigError: `camera.model-broken` or `camera.model-output`.
         """
+        self.shrink(picture)
+        return self.find()
+
+    def shrink(self, picture: Picture) -> Picture:
+        """Scale a picture (H, W, 3) uint8 BGR to what the model will see: `scaled`."""
         high, wide = picture.shape[:2]
         if self._box is None or self._box.picture != (wide, high):
             self._box = letterbox(wide, high, self.card.input)
-            self._tensor[:] = self.card.input.pad
+            self._tensor = blank(self.card.input)
         box = self._box
         shrinks = box.scale < 0.6  # noqa: PLR2004  bilinear skips pixels when it shrinks by more
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         self._scaled = np.asarray(cv2.resize(picture, (box.width, box.height), interpolation=how), np.uint8)
+        return self._scaled
+
+    def find(self) -> Detections:
+        """Detect vehicles in the picture that was shrunk last; see `look`."""
+        box = self._box
+        assert box is not None, "shrink comes first"
         fill(self._tensor, self._scaled, box, self.card.input)
         try:
             outputs = self._session.run(self._outputs, {self._input: self._tensor})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import os
 import sys
@@ -28,11 +29,12 @@ from edgeagent.sources.camera_messages import (
     LineSpec,
     Start,
     Tally,
+    Trap,
     without_password,
 )
 from edgeagent.sources.traffic_windows import Windows
 
-__all__ = ["LineConfig", "TrafficCamera", "TrafficCameraConfig"]
+__all__ = ["LineConfig", "RegionConfig", "SpeedConfig", "TrafficCamera", "TrafficCameraConfig", "start_of"]
 
 _START_S = 60.0  # a Pi needs 10 s to load libraries and model, an SD card that is busy several times that
 _LEAVE_S = 1.0
@@ -68,6 +70,41 @@ class LineConfig(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "fr
         if not self.id or any(letter in self.id for letter in " :/<>\"'=;()"):
             yield ConfigError("camera.line-id", path="id", got=self.id)
 
+    @property
+    def version(self) -> str:
+        """Short hash of where it lies: counts of a line that was moved are another series."""
+        text = f"{self.start} {self.end} {self.forward}"
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+class RegionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`region`: where queues are looked for.
+
+    Attributes:
+        points: three or more corners, [x, y] in pixels of the camera picture.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def problems(self) -> Iterable[ConfigError]:
+        """A region needs an area."""
+        corners = self.points
+        twice = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(corners, (*corners[1:], *corners[:1]), strict=True))
+        if len(corners) < 3 or abs(twice) < 2:  # noqa: PLR2004  a triangle of one pixel
+            yield ConfigError("camera.region-flat", path="points")
+
+
+class SpeedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`speed`: two lines between which vehicles are timed.
+
+    Attributes:
+        between: ids of two lines of this camera.
+        distance_m: between them along the road, measured on the spot.
+    """
+
+    between: tuple[str, str]
+    distance_m: float
+
 
 class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
     """`driver = "traffic-camera"`.
@@ -79,6 +116,10 @@ class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
         window_s: seconds per reading.
         max_fps: looks per second at most.
         deadline_s: seconds of silence (no picture, no word) after which the worker is replaced.
+        region: a polygon in which queue and congestion are watched.
+        speed: two lines and their distance, for mean speeds.
+        cpu_share: of one core that the worker may use; above it looks less often, and says so.
+        max_memory_mib: memory above which the worker is replaced.
     """
 
     camera: str
@@ -87,6 +128,10 @@ class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
     window_s: float = 60.0
     max_fps: float = 10.0
     deadline_s: float = 15.0
+    region: RegionConfig | None = None
+    speed: SpeedConfig | None = None
+    cpu_share: float = 0.8
+    max_memory_mib: int = 400
 
     def problems(self) -> Iterable[ConfigError]:
         """Checks that types cannot express."""
@@ -100,9 +145,22 @@ class TrafficCameraConfig(SourceConfig, kw_only=True, frozen=True):
             ("window_s", self.window_s, 1, 3600),
             ("max_fps", self.max_fps, 0.5, 30),
             ("deadline_s", self.deadline_s, 5, 300),
+            ("cpu_share", self.cpu_share, 0.05, 4),
+            ("max_memory_mib", self.max_memory_mib, 150, 4000),
         ):
             if not least <= value <= most:
                 yield ConfigError("camera.out-of-range", path=name, got=value, least=least, most=most)
+        if self.speed is not None:
+            yield from self._speed_problems(self.speed, ids)
+
+    @staticmethod
+    def _speed_problems(speed: SpeedConfig, ids: Sequence[str]) -> Iterable[ConfigError]:
+        for index, name in enumerate(speed.between):
+            if name not in ids or name in speed.between[:index]:
+                yield ConfigError("camera.speed-line", path=f"speed.between[{index}]", line=name, lines=", ".join(ids))
+        if not 2 <= speed.distance_m <= 300:  # noqa: PLR2004  metres of road that one picture shows
+            facts = {"got": speed.distance_m, "least": 2, "most": 300}
+            yield ConfigError("camera.out-of-range", path="speed.distance_m", **facts)
 
 
 class TrafficCamera:
@@ -137,7 +195,9 @@ class TrafficCamera:
         config = self._config
         if self._windows is None:
             lines = [line.id for line in config.lines]
-            self._windows = Windows(config.id, lines, round(config.window_s * 1000), self._clock.now())
+            versions = {line.id: line.version for line in config.lines}
+            window_ms = round(config.window_s * 1000)
+            self._windows = Windows(config.id, lines, window_ms, self._clock.now(), versions=versions)
         windows = self._windows
         try:
             await emit(*windows.due(self._clock.now()))
@@ -153,7 +213,7 @@ class TrafficCamera:
 
     async def _watch(self, windows: Windows, emit: Emit) -> None:
         """Run one worker until the file ends; whatever happens, it is gone afterwards."""
-        starting = asyncio.create_task(_Process.start(_start(self._config)))
+        starting = asyncio.create_task(_Process.start(start_of(self._config)))
         try:
             worker = await asyncio.shield(starting)
         except asyncio.CancelledError:  # a process half started would be nobody's
@@ -201,13 +261,19 @@ class TrafficCamera:
         return SourceUnavailable(code, camera=without_password(self._config.camera), **facts)
 
 
-def _start(config: TrafficCameraConfig) -> Start:
+def start_of(config: TrafficCameraConfig) -> Start:
+    """What a worker is told for this section."""
     lines = tuple(LineSpec(id=line.id, start=line.start, end=line.end, forward=line.forward) for line in config.lines)
+    speed = config.speed
     return Start(
         camera=config.camera,
         model=config.model,
         lines=lines,
+        region=config.region.points if config.region else (),
+        speed=Trap(first=speed.between[0], second=speed.between[1], distance_m=speed.distance_m) if speed else None,
         max_fps=config.max_fps,
+        cpu_share=config.cpu_share,
+        most_mib=config.max_memory_mib,
         # The worker is to notice a silent camera itself, with a better word for it, before it is killed.
         deadline_s=config.deadline_s * 0.8,
     )
@@ -288,7 +354,8 @@ async def _last_line(stream: asyncio.StreamReader) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What the worker inherits: this package, and no threads it did not ask for."""
+    """What the worker inherits: this package, no threads it did not ask for, no reports to anybody."""
     here = str(Path(__file__).parents[2])
     path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    return {**os.environ, "PYTHONPATH": path, **quiet}

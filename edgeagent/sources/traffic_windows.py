@@ -2,20 +2,18 @@
 
 A window is the difference of two totals.  Workers come and go: each begins at zero, so what a
 dead one told is kept and the next one's totals are added to it.
-May import: reading camera_messages.
+May import: reading camera_messages traffic_window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeagent.reading import Kind, Moment, Quality, Quantity, Reading, ReadingClass, Unit
-from edgeagent.sources.camera_messages import DIRECTIONS, Hello, LineTally, Tally
+from edgeagent.sources.camera_messages import Hello, Tally
+from edgeagent.sources.traffic_window import Gathered, trust_text
 
 __all__ = ["Windows"]
-
-_TRUSTED_COVERAGE = 0.8  # below this a count is a lower bound rather than a count
-_FLAGGED_SHARE = 0.2  # a scene flag is told when it held for this share of the watched time
 
 
 class Windows:
@@ -26,22 +24,34 @@ class Windows:
         lines: ids of its lines, the first one being the source's own entity.
         window_ms: length of a window.
         begun: when the first one begins.
+        versions: by line id, a short hash of its geometry: counts of a line that was moved are another series.
     """
 
-    def __init__(self, source: str, lines: Sequence[str], window_ms: int, begun: Moment) -> None:
+    def __init__(
+        self,
+        source: str,
+        lines: Sequence[str],
+        window_ms: int,
+        begun: Moment,
+        *,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
         self._source = source
         self._lines = tuple(lines)
         self._window_ms = window_ms
         self._begun_ms = begun.mono_ms
         self._classes: tuple[str, ...] = ()
+        self._trust: dict[str, str] = {}
+        self._versions = dict(versions or {})
         self._model = ""
         self._last = Tally()  # of the present worker
-        self._sum = _Sum()  # of this window
+        self._sum = Gathered()  # of this window
 
     def greet(self, hello: Hello) -> None:
         """A new worker begins at zero."""
         self._last = Tally()
         self._classes, self._model = hello.classes, hello.model
+        self._trust = dict(hello.trust)
 
     def take(self, tally: Tally) -> None:
         """Add what a worker counted since its last tally."""
@@ -71,35 +81,40 @@ class Windows:
         late_ms = now.mono_ms - self._begun_ms
         at = Moment(now.wall_ms - late_ms, self._begun_ms, now.boot_id, now.trust)
         readings = [self._reading(index, line, at, spent_ms) for index, line in enumerate(self._lines)]
-        self._sum = _Sum()
+        self._sum = Gathered()
         return readings
 
     def _reading(self, index: int, line: str, at: Moment, span_ms: int) -> Reading:
         total = self._sum
-        coverage = min(total.watched_s * 1000 / span_ms, 1.0)
-        flags = [f for f, s in total.flagged_s.items() if s >= _FLAGGED_SHARE * max(total.watched_s, 1e-3)]
-        trusted = coverage >= _TRUSTED_COVERAGE and not flags
-        quality = Quality.GOOD if trusted else Quality.SUSPECT
+        doubts = total.doubts(span_ms)
+        quality = Quality.SUSPECT if doubts else Quality.GOOD
         watched = total.watched_s > 0
         quantities: dict[str, Quantity] = {}
 
-        def put(name: str, value: float) -> None:
-            quantities[name] = Quantity(value, Unit.ONE, quality) if watched else Quantity.missing(Unit.ONE)
+        def put(name: str, value: float | str | bool | None, unit: Unit, q: Quality) -> None:  # noqa: FBT001  a value
+            known = watched and value is not None
+            quantities[name] = Quantity(value, unit, q) if known else Quantity.missing(unit)
 
-        counts = {d: {c: total.count(line, d, c) for c in self._classes} for d in DIRECTIONS}
-        put("count", sum(sum(by_class.values()) for by_class in counts.values()))
-        for direction, by_class in counts.items():
-            put(f"count_{direction}", sum(by_class.values()))
-            for cls, count in by_class.items():
-                put(f"count_{direction}_{cls}", count)
-        put("occupancy", round(total.touched.get(line, 0) / max(total.looks, 1), 3))
-        quantities["coverage"] = Quantity(round(coverage, 3))
-        quantities["fps"] = Quantity(round(total.looks * 1000 / span_ms, 2), Unit.HERTZ)
+        total.put_counts(line, self._trust, self._classes, put=put, q=quality)
+        total.put_use(line, put=put, q=quality)
+        if index == 0:  # the region and the speeds are the camera's, not one line's
+            total.put_region(put=put, q=quality)
+            total.put_speed(put=put, q=quality)
+        total.put_proof(span_ms, quantities)
         facts = {"line": line}
+        if self._versions.get(line):
+            facts["line_version"] = self._versions[line]
         if self._model:
             facts["model"] = self._model
+        if any(trust != "good" for trust in self._trust.values()):
+            facts["class_trust"] = trust_text(self._classes, self._trust)
+        flags = total.flags()
         if flags:
-            facts["scene"] = ",".join(sorted(flags))
+            facts["scene"] = ",".join(flags)
+        if doubts:
+            facts["reason"] = ", ".join(doubts)
+        if total.limits:
+            facts["governor"] = ",".join(sorted(total.limits))
         return Reading(
             source=self._source,
             kind=Kind.TRAFFIC,
@@ -110,31 +125,3 @@ class Windows:
             span_ms=span_ms,
             facts=facts,
         )
-
-
-class _Sum:
-    """What one window has gathered."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-        self.watched_s = 0.0
-        self.flagged_s: dict[str, float] = {}
-        self.touched: dict[str, int] = {}
-        self._counts: dict[tuple[str, str, str], int] = {}
-
-    def count(self, line: str, direction: str, cls: str) -> int:
-        return self._counts.get((line, direction, cls), 0)
-
-    def add(self, now: Tally, before: Tally) -> None:
-        self.looks += now.looks - before.looks
-        self.watched_s += now.watched_s - before.watched_s
-        for flag, seconds in now.flagged_s.items():
-            self.flagged_s[flag] = self.flagged_s.get(flag, 0.0) + seconds - before.flagged_s.get(flag, 0.0)
-        nothing = LineTally(counts={}, touched=0)
-        for line, tally in now.lines.items():
-            then = before.lines.get(line, nothing)
-            self.touched[line] = self.touched.get(line, 0) + tally.touched - then.touched
-            for direction, by_class in tally.counts.items():
-                for cls, count in by_class.items():
-                    key = (line, direction, cls)
-                    self._counts[key] = self._counts.get(key, 0) + count - then.counts.get(direction, {}).get(cls, 0)

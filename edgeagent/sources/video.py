@@ -95,6 +95,9 @@ class LiveCamera:
     Args:
         camera: `rtsp://…`, `http://…` (MJPEG), any other URL FFmpeg knows, or a /dev path (V4L2).
         clock: stamps pictures at the moment they come off the wire.
+
+    Attributes:
+        grabbed: pictures that came off the wire so far, wanted or not.
     """
 
     def __init__(self, camera: str, clock: Clock) -> None:
@@ -104,6 +107,7 @@ class LiveCamera:
         self._arrived = threading.Event()
         self._newest: Frame | None = None
         self._failure: SourceUnavailable | None = None
+        self.grabbed = 0
         # Daemonic: OpenCV can hang in a read for longer than anybody wants to wait.
         self._thread = threading.Thread(target=self._run, name="grab", daemon=True)
         self._thread.start()
@@ -131,6 +135,7 @@ class LiveCamera:
             return
         while capture.grab():
             at_s = self._clock.mono()
+            self.grabbed += 1
             if not self._wanted.is_set():
                 continue
             good, picture = capture.retrieve()

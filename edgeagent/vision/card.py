@@ -13,12 +13,19 @@ import msgspec
 
 from edgeagent.errors import ConfigError
 
-__all__ = ["VEHICLES", "Card", "InputCard", "ModelCard", "OutputCard", "ThresholdCard", "read_card"]
+__all__ = ["PERSON", "VEHICLES", "Card", "InputCard", "ModelCard", "OutputCard", "ThresholdCard", "Trust", "read_card"]
 
-VEHICLES = ("car", "bus", "truck", "motorcycle", "bicycle")
-"""Classes that are counted, in the order they are reported.  A person is not a vehicle."""
+VEHICLES = ("car", "bus", "truck", "motorcycle", "bicycle", "vehicle")
+"""Classes that are vehicles, in the order they are reported; `vehicle` where nobody can say which."""
+
+PERSON = "person"
+"""Counted beside the vehicles, never among them, and only where a card vouches for it."""
+
+Trust = Literal["good", "hint", "none"]
+"""How far a class name may be believed: published, published as doubtful, or not published."""
 
 _STRIDE = 32
+_STRIDES = (8, 16, 32, 64)
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +36,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InputCard(msgspec.Struct, frozen=True, kw_only=True):
-    """`[input]`: float32 (1, 3, height, width), 0..255.
+    """`[input]`: float32 (1, 3, height, width); pixel values 0..255 less `mean`, over `scale`.
 
     Attributes:
         width: pixels.
@@ -37,19 +44,32 @@ class InputCard(msgspec.Struct, frozen=True, kw_only=True):
         colour: channel order.
         fit: where the scaled picture lies in the input; the rest is `pad`.
         pad: grey value of the rest.
+        mean, scale: per channel, in the order of `colour`.
     """
 
     width: int
     height: int
     colour: Literal["bgr", "rgb"] = "bgr"
-    fit: Literal["letterbox-centre", "letterbox-topleft"] = "letterbox-centre"
+    fit: Literal["letterbox-centre", "letterbox-topleft", "stretch"] = "letterbox-centre"
     pad: int = 114
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 class OutputCard(msgspec.Struct, frozen=True, kw_only=True):
-    """`[output]`: which decoder understands the numbers."""
+    """`[output]`: which decoder understands the numbers; see `decoders`.
 
-    decoder: Literal["yolox", "boxes-scores"]
+    Attributes:
+        decoder: family of the model's end.
+        strides: of a nanodet's or picodet's levels, in the order of its rows.
+        box_form: how a detr's boxes are written: relative centre and size, or pixels of the input.
+        logits: whether a detr's scores still need the sigmoid.
+    """
+
+    decoder: Literal["yolox", "boxes-scores", "nanodet", "picodet", "detr"]
+    strides: tuple[int, ...] = (8, 16, 32, 64)
+    box_form: Literal["cxcywh", "xyxy"] = "cxcywh"
+    logits: bool = True
 
 
 class ThresholdCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +90,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         classes: class name by column of the model's scores; columns not named are not looked at.
+        trust: by class name; vehicles not named here are "good", persons "none".
     """
 
     model: ModelCard
@@ -77,6 +98,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     output: OutputCard
     classes: dict[int, str]
     threshold: ThresholdCard
+    trust: dict[str, Trust] = {}
 
     @property
     def low(self) -> float:
@@ -87,6 +109,16 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     def vehicles(self) -> tuple[str, ...]:
         """Vehicle classes this model can name, in reporting order."""
         return tuple(name for name in VEHICLES if name in self.classes.values())
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Classes that are counted: the vehicles, and persons where the card vouches for them."""
+        persons = PERSON in self.classes.values() and self.trust_in(PERSON) != "none"
+        return (*self.vehicles, PERSON) if persons else self.vehicles
+
+    def trust_in(self, name: str) -> Trust:
+        """How far this class name may be believed."""
+        return self.trust.get(name, "none" if name == PERSON else "good")
 
 
 def read_card(data: Mapping[str, object], *, file: str) -> Card:
@@ -103,17 +135,27 @@ def read_card(data: Mapping[str, object], *, file: str) -> Card:
         card = msgspec.convert(data, Card, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError("camera.card-wrong", file=file, why=str(error)) from error
-    why = ""
-    if not (0 < card.input.width <= 4096 and 0 < card.input.height <= 4096):  # noqa: PLR2004  no camera model is larger
-        why = "input.width and input.height must be 1..4096"
-    elif card.output.decoder == "yolox" and (card.input.width % _STRIDE or card.input.height % _STRIDE):
-        why = "a yolox input must be a multiple of 32 in width and height"
-    elif not 0 <= card.low <= card.threshold.score <= 1:
-        why = "threshold must be 0 <= low <= score <= 1"
-    elif not card.vehicles:
-        why = f"classes names none of {', '.join(VEHICLES)}"
-    elif min(card.classes) < 0:
-        why = "classes must be numbered from 0"
+    why = _fault(card)
     if why:
         raise ConfigError("camera.card-wrong", file=file, why=why)
     return card
+
+
+def _fault(card: Card) -> str:
+    """What types cannot express; empty when nothing is wrong."""
+    if not (0 < card.input.width <= 4096 and 0 < card.input.height <= 4096):  # noqa: PLR2004  no camera model is larger
+        return "input.width and input.height must be 1..4096"
+    if card.output.decoder == "yolox" and (card.input.width % _STRIDE or card.input.height % _STRIDE):
+        return "a yolox input must be a multiple of 32 in width and height"
+    if card.output.decoder in ("nanodet", "picodet") and not all(s in _STRIDES for s in card.output.strides):
+        return f"output.strides must be some of {', '.join(map(str, _STRIDES))}"
+    if min(card.input.scale) <= 0:
+        return "input.scale must be above 0"
+    if not 0 <= card.low <= card.threshold.score <= 1:
+        return "threshold must be 0 <= low <= score <= 1"
+    if not card.vehicles:
+        return f"classes names none of {', '.join(VEHICLES)}"
+    if min(card.classes) < 0:
+        return "classes must be numbered from 0"
+    strangers = sorted(set(card.trust) - set(card.classes.values()))
+    return f"trust names {', '.join(strangers)}, which is no class of this model" if strangers else ""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from edgeagent.vision.card import Card
 from edgeagent.vision.crossing import DIRECTIONS, Crossing, Gate, Line
 from edgeagent.vision.detections import Detections
+from edgeagent.vision.region import Region, RegionWatch
+from edgeagent.vision.speed import SpeedTrap
 from edgeagent.vision.tracking import Track, Tracker
 
 __all__ = ["LOOK_COVERS_S", "Counter", "LineTotals"]
@@ -41,13 +43,19 @@ class Counter:
     Attributes:
         card: of the model whose detections come in.
         lines: counting lines, pixels of the camera picture.
+        region: where queues are looked for.
+        trap: measures speeds between two of the lines.
         totals: by line id, in the order of `lines`.
         looks: pictures taken in.
         watched_s: time vouched for.
+        queue: what the region has seen, where there is one.
+        seen: the tracks of the last look.
     """
 
     card: Card
     lines: Sequence[Line]
+    region: Region | None = None
+    trap: SpeedTrap | None = None
     totals: dict[str, LineTotals] = field(default_factory=dict)
     looks: int = 0
     watched_s: float = 0.0
@@ -55,10 +63,12 @@ class Counter:
     def __post_init__(self) -> None:
         self._tracker = Tracker(sure=self.card.threshold.score)
         self._gates = [Gate(line) for line in self.lines]
+        self.queue = RegionWatch(self.region) if self.region is not None else None
+        self.seen: list[Track] = []
         self._last_s: float | None = None
         for line in self.lines:
             counts: dict[str, dict[str, int]] = {
-                direction: dict.fromkeys(self.card.vehicles, 0) for direction in DIRECTIONS
+                direction: dict.fromkeys(self.card.counted, 0) for direction in DIRECTIONS
             }
             self.totals[line.id] = LineTotals(counts)
 
@@ -73,11 +83,15 @@ class Counter:
         Returns:
             The vehicles counted by this look.
         """
+        covers_s = 0.0
         if self._last_s is not None and believable:
-            self.watched_s += min(max(now_s - self._last_s, 0.0), LOOK_COVERS_S)
+            covers_s = min(max(now_s - self._last_s, 0.0), LOOK_COVERS_S)
+        self.watched_s += covers_s
         self._last_s = now_s
         self.looks += 1
-        seen = self._tracker.look(found, now_s)
+        seen = self.seen = self._tracker.look(found, now_s)
+        if self.queue is not None:
+            self.queue.look(seen, now_s, covers_s)
         sure = found.xyxy[found.score >= self.card.threshold.score]
         for gate in self._gates:
             totals = self.totals[gate.line.id]
@@ -92,4 +106,6 @@ class Counter:
         crossings = [crossing for gate in self._gates for crossing in gate.look(seen, now_s)]
         for crossing in crossings:
             self.totals[crossing.line].counts[crossing.direction][self.card.classes[crossing.class_id]] += 1
+        if self.trap is not None:
+            self.trap.look(crossings, now_s)
         return crossings

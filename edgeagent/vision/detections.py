@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Detections", "Floats", "Ints", "grown", "iou", "one_box_per_vehicle"]
+__all__ = ["Detections", "Floats", "Ints", "grown", "iou", "joined", "one_box_per_vehicle"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
@@ -47,6 +47,13 @@ class Detections:
     def take(self, rows: npt.NDArray[np.bool_] | Ints) -> Detections:
         """The chosen rows, by mask or by index."""
         return Detections(self.xyxy[rows], self.score[rows], self.class_id[rows])
+
+
+def joined(a: Detections, b: Detections) -> Detections:
+    """Both, best first."""
+    score = np.concatenate([a.score, b.score])
+    both = Detections(np.concatenate([a.xyxy, b.xyxy]), score, np.concatenate([a.class_id, b.class_id]))
+    return both.take(np.argsort(-score, kind="stable"))
 
 
 def iou(a: Floats, b: Floats) -> Floats:

@@ -28,6 +28,8 @@ from torch import Tensor, nn
 _OPSET = 13
 _CALIBRATION = 250
 _MAY_COST = 0.01  # of vehicle AP50
+_GOOD_AP, _HINT_AP = 0.5, 0.1  # AP50 from which a class name is published, or published as doubtful …
+_MANY, _FEW = 100, 50  # … and boxes in val that it takes to know
 
 
 class Shipped(nn.Module):
@@ -140,6 +142,11 @@ def card(file: Path, scores: dict[str, Any], facts: dict[str, Any], about: dict[
         "[classes]",
         *_pairs({str(number): name for number, name in enumerate(CLASSES)}),
         "",
+        '# How far a name may be believed: "good" from an AP50 of 0.5 on a hundred or more, "hint" (published as',
+        '# doubtful) from 0.1; "none" is not published, such a vehicle still counts as a vehicle.',
+        "[trust]",
+        *_pairs({name: _trust(scores["classes"].get(name)) for name in CLASSES}),
+        "",
         "[threshold]",
         "# where F1 of `vehicle` on val is best",
         *_pairs({"score": scores["threshold"]}),
@@ -165,6 +172,13 @@ def card(file: Path, scores: dict[str, Any], facts: dict[str, Any], about: dict[
         *_listed("known", about["failures"]),
     ]
     return "\n".join(cards) + "\n"
+
+
+def _trust(one: dict[str, Any] | None) -> str:
+    """What a class's score on val allows to say about its name."""
+    if one is None or one["n"] < _FEW or one["ap50"] < _HINT_AP:
+        return "none"
+    return "good" if one["ap50"] >= _GOOD_AP and one["n"] >= _MANY else "hint"
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

@@ -7,12 +7,15 @@ box is neither right nor wrong. `vehicle` asks only whether a car, bus or truck 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it is loaded: it reports to its maker by default
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,7 @@
-"""Train the detector from random weights on a CPU: `python train.py DATA... --out runs/vehicles.pt`.
+"""Train the detector on a CPU: `python train.py DATA... --out runs/vehicles.pt`.
+
+It begins with random weights, or with those of an exported file (`--begin ../vehicles.onnx`: the next version goes on
+where the last one stopped; the recipe of the last one is on its card).
 
 The schedule runs over `--steps` and ends early where `--minutes` are used up first; then the result depends on the
 machine's speed. Batches depend on the seed and the step alone, a checkpoint is written every few minutes, and
@@ -22,11 +25,13 @@ from model import RoadNet, boxes, cells
 from score import detect_all, score
 from torch import Tensor
 from torch.nn import functional
+from warm import start_from
 
 _FOUR_WHEELS = slice(0, 3)  # car, bus, truck
 _RATE, _WARM_UP, _DECAY, _EMA = 2e-3, 150, 0.02, 0.998
 _BOX_WEIGHT, _CLIP = 2.5, 10.0
 _SAVE_S = 180
+_GET_USED_TO = 12  # batches from which an exported net takes the statistics that export folded away
 _TOP = 10  # at most so many cells answer for one vehicle
 
 
@@ -155,14 +160,14 @@ def on_val(net: RoadNet, pictures: list[Picture]) -> str:
 class Run:
     """A training under way: the net, its running average, the optimiser, and how far it has come."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        self._file = checkpoint
+    def __init__(self, checkpoint: Path, rate: float) -> None:
+        self._file, self._rate = checkpoint, rate
         self.net = RoadNet().to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
         shaped = [weight for weight in self.net.parameters() if weight.ndim > 1]
         plain = [weight for weight in self.net.parameters() if weight.ndim <= 1]
         groups = [{"params": shaped, "weight_decay": _DECAY}, {"params": plain, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=_RATE)
+        self.optimiser = torch.optim.AdamW(groups, lr=rate)
         self.step, self._begun = 0, time.monotonic()
         self._cells = cells()
 
@@ -179,6 +184,12 @@ class Run:
         self.optimiser.load_state_dict(held["optimiser"])
         self.step, self._begun = held["step"], time.monotonic() - held["seconds"]
 
+    def begin_with(self, file: Path, views: list[Pixels]) -> None:
+        """Take over the weights of an exported file."""
+        start_from(self.net, file, views)
+        self.average.load_state_dict(self.net.state_dict())
+        self._begun = time.monotonic()
+
     def save(self) -> None:
         """Replace the checkpoint."""
         state = {"net": self.net.state_dict(), "average": self.average.state_dict()}
@@ -188,7 +199,7 @@ class Run:
 
     def learn(self, views: Pixels, targets: list[Table], done: float) -> tuple[float, float]:
         """One step at `done` (0..1) of the schedule; returns class and box loss."""
-        rate = _RATE * min(1, (self.step + 1) / _WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+        rate = self._rate * min(1, (self.step + 1) / _WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.net.train()
@@ -210,9 +221,13 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     pictures = [picture for folder in args.data for picture in load(folder, "train")]
     val = [picture for folder in args.data for picture in load(folder, "val")]
-    run = Run(args.out)
+    run = Run(args.out, args.rate)
     if args.resume and args.out.exists():
         run.restore()
+    elif args.begin is not None:
+        used_to = batches(pictures, args.batch, args.seed + 1, 0)
+        run.begin_with(args.begin, [next(used_to)[0] for _ in range(_GET_USED_TO)])
+        print(f"begins with {args.begin}: {on_val(run.average, val)}", flush=True)
     weights = sum(weight.numel() for weight in run.net.parameters())
     print(f"train {len(pictures)} val {len(val)} parameters {weights} from step {run.step}", flush=True)
     supply = batches(pictures, args.batch, args.seed, run.step)
@@ -235,7 +250,7 @@ def train(args: argparse.Namespace) -> None:
         "pictures": len(pictures),
         "val": on_val(run.average, val),
     }
-    record |= {"batch": args.batch, "seed": args.seed}
+    record |= {"batch": args.batch, "seed": args.seed, "begin": args.begin.name if args.begin else ""}
     print(f"end {record}", flush=True)
     args.out.with_suffix(".json").write_text(json.dumps(record, indent=1))
 
@@ -249,6 +264,8 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1, help="1 is the quicker on a shared machine")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=_RATE, help="highest learning rate")
+    parser.add_argument("--begin", type=Path, help="an exported .onnx file whose weights to begin with")
     parser.add_argument("--look-minutes", type=float, default=10)
     parser.add_argument("--resume", action="store_true")
     train(parser.parse_args())

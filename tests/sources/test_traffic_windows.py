@@ -50,9 +50,14 @@ def test_a_window_is_what_was_counted_in_it(clock):
         "count_backward": 1,
         "count_backward_car": 1,
         "count_backward_bus": 0,
+        "count_forward_small": 5,
+        "count_forward_large": 1,
+        "count_backward_small": 1,
+        "count_backward_large": 0,
         "occupancy": 0.1,
         "coverage": 1.0,
         "fps": 10.0,
+        "dropped": 0.0,
     }
     assert first.quantities["fps"].unit is Unit.HERTZ
     assert all(q.quality is Quality.GOOD for q in first.quantities.values())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgeagent.errors import ConfigError
 from edgeagent.vision.card import InputCard, read_card
-from edgeagent.vision.decoders import decode, fill, letterbox
+from edgeagent.vision.decoders import blank, decode, fill, letterbox
 
 
 def card(decoder="boxes-scores", *, width=416, height=256, fit="letterbox-centre", **more):
@@ -140,3 +140,134 @@ def test_low_follows_from_score_unless_said():
     assert card(threshold={"score": 0.4}).low == pytest.approx(0.28)
     assert card(threshold={"score": 0.4, "low": 0.1}).low == 0.1
     assert card().vehicles == ("car", "bus")
+
+
+# --- NanoDet, PicoDet and end-to-end detectors: encoded here the way their authors decode -----------------------
+
+BOXES = np.asarray([[40, 60, 120, 110], [200, 30, 310, 190], [5, 5, 20, 25]], np.float32)
+
+
+def family(decoder, **output):
+    size = {"width": 320, "height": 256, "mean": [103.53, 116.28, 123.675], "scale": [57.375, 57.12, 58.395]}
+    return card(decoder, input=size, output={"decoder": decoder, **output})
+
+
+def gfl(boxes, classes, *, offset, strides=(8, 16, 32, 64), count=7):
+    """Scores (N, C) and side distributions (N, 32), one cell per box: the level where no side is beyond 7 strides."""
+    scores, sides = [], []
+    todo = list(zip(boxes, classes, strict=True))
+    for stride in strides:
+        rows, columns = -(-256 // stride), -(-320 // stride)
+        level, bins = np.zeros((rows * columns, count), np.float32), np.full((rows * columns, 4, 8), -30, np.float32)
+        for box, cls in list(todo):
+            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            column, row = int(x // stride), int(y // stride)
+            cx, cy = (column + offset) * stride, (row + offset) * stride
+            distance = np.asarray([cx - box[0], cy - box[1], box[2] - cx, box[3] - cy]) / stride
+            if distance.max() > 7 or distance.min() < 0:
+                continue
+            del todo[[b is box for b, _ in todo].index(True)]
+            cell = row * columns + column
+            level[cell, cls] = 0.9
+            for side, d in enumerate(distance):  # between two bins, the mean is the distance
+                low = min(int(d), 6)
+                share = d - low
+                bins[cell, side, low] = np.log(max(1 - share, 1e-9))
+                bins[cell, side, low + 1] = np.log(max(share, 1e-9))
+        scores.append(level)
+        sides.append(bins.reshape(len(bins), 32))
+    assert not todo
+    return scores, sides
+
+
+@pytest.mark.parametrize(("decoder", "offset"), [("nanodet", 0.0), ("picodet", 0.5)])
+@pytest.mark.parametrize("parts", ["whole", "pair", "levels"])
+def test_nanodet_and_picodet(decoder, offset, parts):
+    scores, sides = gfl(BOXES, [0, 1, 0], offset=offset)
+    if parts == "levels":
+        outputs = {f"c{n}": one[None] for n, one in enumerate(scores)} | {f"b{n}": o[None] for n, o in enumerate(sides)}
+    else:
+        whole = [np.concatenate(scores)[None], np.concatenate(sides)[None]]
+        outputs = dict(zip("cb", whole, strict=True)) if parts == "pair" else {"o": np.concatenate(whole, axis=2)}
+    made = family(decoder)
+    found = decode(outputs, made, letterbox(320, 256, made.input))
+    order = np.argsort(found.xyxy[:, 0])
+    assert found.xyxy[order] == pytest.approx(BOXES[[2, 0, 1]], abs=0.3)
+    assert found.class_id[order].tolist() == [0, 0, 1]
+
+
+def queries(*, form, logits):
+    """300 queries, three of them sure; bus stands in the picture as class 1."""
+    boxes = np.tile(np.asarray([[10, 10, 12, 12]], np.float32), (300, 1))
+    boxes[:3] = BOXES
+    scores = np.full((300, 80), 0.01, np.float32)
+    scores[[0, 1, 2], [0, 1, 0]] = 0.9
+    if form == "cxcywh":
+        size = boxes[:, 2:] - boxes[:, :2]
+        boxes = np.concatenate([boxes[:, :2] + size / 2, size], axis=1) / np.asarray([320, 256, 320, 256], np.float32)
+    return boxes[None], (np.log(scores / (1 - scores)) if logits else scores)[None]
+
+
+@pytest.mark.parametrize("form", ["cxcywh", "xyxy"])
+@pytest.mark.parametrize("logits", [True, False])
+def test_end_to_end_detectors(form, logits):
+    boxes, scores = queries(form=form, logits=logits)
+    made = family("detr", box_form=form, logits=logits)
+    found = decode({"logits": scores, "pred_boxes": boxes}, made, letterbox(320, 256, made.input))
+    order = np.argsort(found.xyxy[:, 0])
+    assert found.xyxy[order] == pytest.approx(BOXES[[2, 0, 1]], abs=0.1)
+    assert found.class_id[order].tolist() == [0, 0, 1]
+
+
+def test_end_to_end_detectors_that_name_one_class_per_query():
+    boxes, scores = queries(form="xyxy", logits=False)
+    outputs = {"labels": scores.argmax(axis=2), "boxes": boxes, "scores": scores.max(axis=2)}
+    made = family("detr", box_form="xyxy", logits=False)
+    assert len(decode(outputs, made, letterbox(320, 256, made.input))) == 3
+
+
+@pytest.mark.parametrize(
+    ("decoder", "outputs"),
+    [
+        ("nanodet", {"o": np.zeros((1, 100, 39), np.float32)}),  # rows of another size of input
+        ("nanodet", {"o": np.zeros((1, 1700, 20), np.float32)}),  # too few numbers
+        ("picodet", {"c": np.zeros((1, 1700, 7), np.float32), "x": np.zeros((1,), np.float32)}),
+        ("picodet", {"c": np.zeros((1, 1700, 3), np.float32), "b": np.zeros((1, 1700, 32), np.float32)}),  # no class 5
+        ("detr", {"boxes": np.zeros((1, 300, 4), np.float32)}),
+        ("detr", {"logits": np.zeros((1, 300, 80), np.float32)}),
+        ("detr", {"boxes": np.zeros((1, 300, 4), np.float32), "logits": np.zeros((1, 200, 80), np.float32)}),
+        ("detr", {"boxes": np.zeros((1, 300, 4), np.float32), "logits": np.zeros((1, 300, 3), np.float32)}),
+    ],
+)
+def test_odd_shapes_are_refused_with_the_reason(decoder, outputs):
+    made = family(decoder)
+    with pytest.raises(ConfigError) as caught:
+        decode(outputs, made, letterbox(320, 256, made.input))
+    assert caught.value.code == "camera.model-output" and caught.value.facts["why"]
+
+
+def test_a_stretched_picture_comes_back_to_its_shape():
+    box = letterbox(640, 360, InputCard(width=320, height=320, fit="stretch"))
+    assert (box.left, box.top, box.width, box.height) == (0, 0, 320, 320)
+    assert box.to_picture(np.asarray([[0, 0, 320, 320]], np.float32)).tolist() == [[0, 0, 640, 360]]
+
+
+def test_mean_and_scale_are_taken_off_also_from_the_padding():
+    given = InputCard(width=8, height=8, mean=(100, 110, 120), scale=(50, 50, 10), pad=114)
+    tensor, box = blank(given), letterbox(8, 4, given)
+    fill(tensor, np.full((4, 8, 3), 130, np.uint8), box, given)
+    assert tensor[0, :, 0, 0] == pytest.approx([14 / 50, 4 / 50, -6 / 10])
+    assert tensor[0, :, 4, 0] == pytest.approx([30 / 50, 20 / 50, 10 / 10])
+    fill(tensor, np.full((4, 8, 3), 130, np.uint8), box, given)
+    assert tensor[0, :, 4, 0] == pytest.approx([30 / 50, 20 / 50, 10 / 10]), "a second picture is not scaled twice"
+
+
+def test_a_person_before_a_car_is_not_a_second_box_of_the_car():
+    made = card(classes={"0": "car", "5": "person"}, trust={"person": "good"})
+    boxes = np.asarray([[[10, 10, 110, 90], [40, 20, 60, 80]]], np.float32)
+    scores = np.zeros((1, 2, 6), np.float32)
+    scores[0, 0, 0], scores[0, 1, 5] = 0.9, 0.8
+    outputs = {"boxes": boxes, "scores": scores}
+    assert decode(outputs, made, letterbox(416, 256, made.input)).class_id.tolist() == [0, 5]
+    silent = card(classes={"0": "car", "5": "person"})
+    assert decode(outputs, silent, letterbox(416, 256, silent.input)).class_id.tolist() == [0], "nobody vouched for it"
