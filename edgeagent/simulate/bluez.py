@@ -98,11 +98,12 @@ class VirtualBluez:
         """The adapter hears nobody and says nothing about it, until `Powered` off and on, or `RestartUnit`."""
         self._deaf[f"/org/bluez/{name}"] = cure
 
-    def forget(self, address: str, adapter: str = "hci0") -> None:
+    async def forget(self, address: str, adapter: str = "hci0") -> None:
         """Drop a device that was not heard for half a minute, as BlueZ does."""
         path = f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}"
         if path in self._objects:
             self._remove(path)
+            await self._settle()
 
     def script(self, member: str, *answers: str) -> None:
         """Let the next calls of `member` fail with these D-Bus error names (or HANG), in order."""

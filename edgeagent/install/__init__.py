@@ -1,0 +1,1 @@
+"""SHELL  the installer's room.  May import: everything but daemon cli."""
