@@ -18,6 +18,7 @@ from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
 from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
+from edgeagent.cli.scan_ble import ble
 from edgeagent.cli.wipe import wipe
 from edgeagent.errors import ConfigError, EdgeAgentError, Refused, SourceUnavailable, UplinkRefused, UplinkUnavailable
 
@@ -38,6 +39,10 @@ app.command()(agent.status)
 app.command()(agent.version)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
+scan = typer.Typer(help="Find devices. 機器を探す。", no_args_is_help=True)
+scan.callback()(lambda: None)
+scan.command()(ble)
+app.add_typer(scan, name="scan")
 app.add_typer(privacy, name="privacy")
 app.command()(wipe)
 app.command()(demo)
