@@ -110,7 +110,11 @@ class _Scan:
             import msgspec
 
             print(json.dumps({"tags": [msgspec.to_builtins(row) for row in rows]}))
-        elif not rows:
+        elif rows:
+            import shutil
+
+            print("\n".join(_line(row, shutil.get_terminal_size().columns) for row in rows))
+        else:
             print(self._say["none"])
         return 0 if rows else 1
 
