@@ -155,6 +155,10 @@ class Emit(Protocol):
         """Hand readings over; waits while the queue behind is full (back-pressure)."""
         ...
 
+    async def kept(self) -> None:
+        """Wait until everything handed over so far is durable; as long as the store is away."""
+        ...
+
     def problem(self, source: str, error: EdgeAgentError) -> None:
         """Count an error of one configured source without stopping the others it runs with."""
         ...

@@ -1,6 +1,6 @@
 """Where the data that ships with the code lies: device profiles and detector models.
 
-In a wheel it is inside the package; in a checkout it is `hardware/profiles` and `models`.
+In a wheel it is inside the package; in a checkout it is `hardware/profiles`, `hardware/tags` and `models`.
 May import: nothing.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["model", "models", "profiles"]
+__all__ = ["model", "models", "profiles", "tags"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -16,6 +16,11 @@ _PACKAGE = Path(__file__).parent
 def profiles() -> Path:
     """Folder of the shipped device profiles (`*.toml`)."""
     return _folder("profiles", "hardware/profiles")
+
+
+def tags() -> Path:
+    """Folder of the shipped tag profiles (`*.toml`)."""
+    return _folder("tags", "hardware/tags")
 
 
 def models() -> Path:

@@ -33,6 +33,9 @@ class Collector:
     async def __call__(self, *readings: Reading) -> None:
         self.readings.extend(readings)
 
+    async def kept(self) -> None:
+        pass
+
     def problem(self, source: str, error: EdgeAgentError) -> None:
         self.problems.append((source, error))
 

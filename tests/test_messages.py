@@ -20,6 +20,7 @@ RAISERS = {
     "UplinkUnavailable",
     "UplinkRefused",
     "UpdateRefused",
+    "Refused",
 }
 
 

@@ -26,7 +26,13 @@ ALSO = {
     "sources/pulse_gauge.py": "wire profiles",
     "sources/burst.py": "wire",
     "sources/ble_tags.py": "wire bleak",
+    "sources/bleak_bus.py": "bleak",
+    "sources/tag_radio.py": "bleak",
+    "sources/tag_patterns.py": "wire bleak",
+    "sources/tags_config.py": "wire",
     "sources/tag_windows.py": "wire",
+    "sources/tag_profile_files.py": "config shipped wire",
+    "wire/bthome_cipher.py": "cryptography",
     "sources/tag_trouble.py": "bleak dbus_fast",
     "sources/bluez_watch.py": "dbus_fast",
     "simulate/bluez.py": "dbus_fast",
@@ -52,7 +58,19 @@ ALSO = {
     "uplinks/mqtt_link.py": "paho",
 }
 LIGHT = ("typer", "msgspec")  # allowed everywhere: values are msgspec Structs; typer only in cli, tested below
-HEAVY = {"cv2", "onnxruntime", "numpy", "bleak", "pymodbus", "paho", "serial", "urllib3", "dbus_fast", "rich"}
+HEAVY = {
+    "cv2",
+    "onnxruntime",
+    "numpy",
+    "bleak",
+    "pymodbus",
+    "paho",
+    "serial",
+    "urllib3",
+    "dbus_fast",
+    "rich",
+    "cryptography",
+}
 
 
 def files():

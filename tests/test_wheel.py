@@ -32,7 +32,8 @@ def test_wheel_ships_data_and_nothing_else(wheel):
     shipped = {n.removeprefix("edgeagent/_shipped/") for n in names if n.startswith("edgeagent/_shipped/")}
     profiles = {f"profiles/{p.name}" for p in (ROOT / "hardware/profiles").glob("*.toml")}
     models = {f"models/{p.name}" for p in (ROOT / "models").iterdir() if p.suffix in (".onnx", ".toml")}
-    assert shipped - {"profiles/.gitkeep"} == profiles | models
+    tags = {f"tags/{p.name}" for p in (ROOT / "hardware/tags").glob("*.toml")}
+    assert shipped - {"profiles/.gitkeep"} == profiles | models | tags
     assert models, "a wheel without a model cannot count"
     assert "edgeagent/ngsi/context.jsonld" in names and "edgeagent/messages/ja/config.toml" in names
     assert not [n for n in names if not n.startswith(("edgeagent/", "edgeagent-"))]

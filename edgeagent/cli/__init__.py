@@ -17,8 +17,10 @@ from edgeagent.cli import agent
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
 from edgeagent.cli.outbox import app as outbox
+from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.scan import app as scan
-from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable, UplinkRefused, UplinkUnavailable
+from edgeagent.cli.wipe import wipe
+from edgeagent.errors import ConfigError, EdgeAgentError, Refused, SourceUnavailable, UplinkRefused, UplinkUnavailable
 
 __all__ = ["app", "main"]
 
@@ -38,9 +40,11 @@ app.command()(agent.version)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")
+app.add_typer(privacy, name="privacy")
+app.command()(wipe)
 app.command()(demo)
 
-_EXIT = ((ConfigError, 2), (SourceUnavailable, 3), (UplinkRefused, 5), (UplinkUnavailable, 4))
+_EXIT = ((ConfigError, 2), (SourceUnavailable, 3), (UplinkRefused, 5), (UplinkUnavailable, 4), (Refused, 5))
 
 
 def main() -> None:

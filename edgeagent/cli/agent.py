@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,17 +14,15 @@ from edgeagent import messages
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.errors import ConfigError, EdgeAgentError
 
-__all__ = ["ask", "check", "run", "status", "version"]
+if TYPE_CHECKING:
+    from edgeagent.config import Config
+
+__all__ = ["ask", "check", "read_or_exit", "run", "state_dir_of", "status", "version"]
 
 
 def run(config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
     """Run the agent until SIGTERM or Ctrl-C. エージェントを動かす。"""
-    from edgeagent.daemon import build
-
-    made, problems = build.read_config(config)
-    if made is None:
-        _tell(config, problems)
-        raise typer.Exit(2)
+    read_or_exit(config)
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "edgeagent.daemon", str(config)])  # noqa: S606  same process id, without typer
 
@@ -60,17 +59,34 @@ def version(as_json: JsonOption = False, lang: LangOption = None) -> None:
 
 def ask(config: Path, question: str) -> bytes:
     """Ask the agent that was started with this config."""
-    from edgeagent.config import GatewayConfig, decode, read_toml
     from edgeagent.daemon import control
 
-    gateway, problems = decode(GatewayConfig, read_toml(config).get("gateway", {}), "gateway")
-    if gateway is None:
-        raise problems[0]
-    path = control.socket_path(Path(gateway.state_dir))
+    path = control.socket_path(state_dir_of(config))
     answer = control.ask(path, question)
     if not answer:
         raise EdgeAgentError("outbox.no-answer", path=path)
     return answer
+
+
+def state_dir_of(config: Path) -> Path:
+    """The state directory of a config, whose other sections may be wrong."""
+    from edgeagent.config import GatewayConfig, decode, read_toml
+
+    gateway, problems = decode(GatewayConfig, read_toml(config).get("gateway", {}), "gateway")
+    if gateway is None:
+        raise problems[0]
+    return Path(gateway.state_dir)
+
+
+def read_or_exit(config: Path) -> Config:
+    """A whole config; exit 2 with every mistake in it."""
+    from edgeagent.daemon import build
+
+    made, problems = build.read_config(config)
+    if made is None:
+        _tell(config, problems)
+        raise typer.Exit(2)
+    return made
 
 
 def _text(error: ConfigError) -> messages.Text:

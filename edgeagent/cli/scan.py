@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edgeagent.cli.options import JsonOption, LangOption
+from edgeagent.cli.scan_ble import ble
 
 __all__ = ["app"]
 
@@ -25,3 +26,6 @@ def serial(as_json: JsonOption = False, lang: LangOption = None) -> None:
     found = serial_ports.ports()
     print(show_install.ports_json(found) if as_json else show_install.ports(found), end="")
     raise typer.Exit(0 if found else 3)
+
+
+app.command()(ble)

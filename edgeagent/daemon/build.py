@@ -21,6 +21,7 @@ from edgeagent.daemon.flow import Flow, SourceGroup
 from edgeagent.daemon.health import (
     DeadLetters,
     Health,
+    Privacy,
     Problem,
     Retried,
     SourceHealth,
@@ -93,6 +94,7 @@ class Agent:
             "take-in": self.take_in,
             "dead": self.dead,
             "dead-retry": self.retry,
+            "privacy": self.privacy,
         }
 
     async def waiting(self, after: str = "0") -> Waiting:
@@ -111,6 +113,13 @@ class Agent:
     async def retry(self, *numbers: str) -> Retried:
         """Owe these dead letters to their uplinks again."""
         return Retried(await self.outbox.retry_dead(int(number) for number in numbers))
+
+    async def privacy(self) -> Privacy:
+        """What left in the last day, by field."""
+        up_s = min(self.clock.mono() - self.began, 86_400.0)
+        mono_ms, links = self.clock.now().mono_ms, self.health.uplinks.values()
+        left = {u.id: u.disclosed.last_day(mono_ms) for u in links}
+        return Privacy(round(up_s), left, {u.id: u.disclosed.raw for u in links})
 
     async def status(self) -> Status:
         """The answer to `edgeagent status`."""

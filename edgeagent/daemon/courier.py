@@ -147,7 +147,9 @@ class Courier:
             if self._health.state == "down":
                 level = logging.DEBUG if self._backfill_failures else logging.INFO
                 log.log(level, "%s: delivering again", self._health.id)
-            self._health.delivered(self._clock.now(), len(delivery.accepted))
+            now = self._clock.now()
+            self._health.delivered(now, len(delivery.accepted))
+            self._health.disclosed.note((r.reading for r in batch.rows if r.id in delivery.accepted), now.mono_ms)
         if settled and delivery.error is None:
             if batch.lane == "backfill":
                 self._backfill_failures = 0

@@ -156,12 +156,19 @@ class Flow:
 class _Emit:
     """The way out that a source group is handed."""
 
-    def __init__(self, inlet: asyncio.Queue[Reading | None], health: Health, clock: Clock, lang: str) -> None:
+    def __init__(
+        self, inlet: asyncio.Queue[Reading | asyncio.Event | None], health: Health, clock: Clock, lang: str
+    ) -> None:
         self._inlet, self._health, self._clock, self._lang = inlet, health, clock, lang
 
     async def __call__(self, *readings: Reading) -> None:
         for reading in readings:
             await self._inlet.put(reading)
+
+    async def kept(self) -> None:
+        safe = asyncio.Event()
+        await self._inlet.put(safe)
+        await safe.wait()
 
     def problem(self, source: str, error: EdgeAgentError) -> None:
         seen = self._health.sources[source]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edgeagent import messages
+from edgeagent.daemon.disclosed import Disclosed, Left
 from edgeagent.errors import EdgeAgentError
 from edgeagent.ports import DeadLetter, OutboxStats, Row
 from edgeagent.reading import Moment, Quantity, Reading
@@ -15,6 +16,7 @@ from edgeagent.reading import Moment, Quantity, Reading
 __all__ = [
     "DeadLetters",
     "Health",
+    "Privacy",
     "Problem",
     "Retried",
     "SourceHealth",
@@ -71,6 +73,7 @@ class UplinkHealth:
     problems: Counter[str] = field(default_factory=Counter)
     last_problem: EdgeAgentError | None = None
     last_ok_mono_ms: int | None = None
+    disclosed: Disclosed = field(default_factory=Disclosed)
 
     def failed(self, error: EdgeAgentError) -> None:
         """Count an error by its kind and remember the newest."""
@@ -177,6 +180,20 @@ def named(part: str, error: EdgeAgentError, lang: str) -> str:
     """The error's text, with the id of the part before it unless the text begins with that itself."""
     said = str(messages.text(error.code, error.facts, lang))
     return said if said.startswith(part) else f"{part}: {said}"
+
+
+class Privacy(msgspec.Struct, frozen=True):
+    """The answer to `privacy`: what left in the last day, or since the start.
+
+    Attributes:
+        up_s: since when this is counted, in seconds, at most a day.
+        left: by uplink.
+        raw: readings that left with a raw id in them, by uplink.
+    """
+
+    up_s: float
+    left: dict[str, list[Left]]
+    raw: dict[str, int]
 
 
 class DeadLetters(msgspec.Struct, frozen=True):

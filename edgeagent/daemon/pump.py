@@ -34,14 +34,15 @@ RAM_RING = 20_000  # readings kept while the store is away (about 20 MB, hours o
 
 
 class Pump:
-    """Feed it through `inlet`; `None` is the last word."""
+    """Feed it through `inlet`; `None` is the last word, an Event is set when all before it is durable."""
 
     def __init__(
         self, *, chains: Mapping[str, Chain], outbox: Outbox, health: Health, clock: Clock, lang: str = "en"
     ) -> None:
-        self.inlet: asyncio.Queue[Reading | None] = asyncio.Queue(INLET)
+        self.inlet: asyncio.Queue[Reading | asyncio.Event | None] = asyncio.Queue(INLET)
         self._chains, self._outbox, self._health, self._clock, self._lang = chains, outbox, health, clock, lang
         self._unstored: deque[Reading] = deque()
+        self._receipts: list[asyncio.Event] = []
         self._ended = False
 
     async def run(self) -> None:
@@ -54,6 +55,7 @@ class Pump:
                 self._tick()
                 tick_at = now_s + TICK_S
             if not self._unstored:
+                self._confirm()
                 commit_at = now_s + COMMIT_S  # the wait for company starts with the first reading
             elif now_s >= commit_at or self._pressing():
                 commit_at = self._clock.mono() + (COMMIT_S if await self._store() else RETRY_S)
@@ -67,9 +69,12 @@ class Pump:
         while not self._ended and not self.inlet.empty():
             self._take(self.inlet.get_nowait())
 
-    def _take(self, reading: Reading | None) -> None:
+    def _take(self, reading: Reading | asyncio.Event | None) -> None:
         if reading is None:
             self._ended = True
+            return
+        if isinstance(reading, asyncio.Event):
+            self._receipts.append(reading)
             return
         chain = self._chains.get(reading.source)
         self._keep(chain.feed(reading) if chain else (reading,))
@@ -119,4 +124,10 @@ class Pump:
             self._health.outbox_problem = None
         self._unstored.clear()  # nobody else appends while this task awaits put()
         self._health.held_in_ram = 0
+        self._confirm()
         return True
+
+    def _confirm(self) -> None:
+        for receipt in self._receipts:
+            receipt.set()
+        self._receipts.clear()

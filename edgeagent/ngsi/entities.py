@@ -208,6 +208,7 @@ def entity(reading: Reading, site: Site) -> Entity:
     elif kind is Kind.TAG:
         made["controlledProperty"] = Attribute(["location", "batteryLife"])
         made["deviceCategory"] = Attribute(["beacon"])
+        made.update(_heard(reading, at))
     elif kind is Kind.GATEWAY:
         made["controlledProperty"] = Attribute(["temperature", "power"])
         made["deviceCategory"] = Attribute(["network"])
@@ -238,6 +239,15 @@ def alert(reading: Reading, site: Site, at: str) -> Iterator[tuple[str, Attribut
         ja, en = f"解除: {ja}", f"cleared: {en}"
     place = site.names.get(reading.source) or reading.source
     yield "description", Attribute(f"{place}: {ja} / {en}{number}", observed_at=at)
+
+
+def _heard(reading: Reading, at: str) -> Iterator[tuple[str, Attribute]]:
+    """When a tag was heard first and last; from differences, so that a clock set later corrects them too."""
+    for name, ago in (("firstSeen", "first_ago"), ("lastSeen", "last_ago")):
+        seconds = reading.quantities.get(ago)
+        if seconds is not None and isinstance(seconds.value, int | float):
+            when = time_text(max(reading.at.wall_ms - round(seconds.value * 1000), 0))
+            yield name, Attribute(when, Form.TIME, observed_at=at)
 
 
 def _text(reading: Reading, name: str) -> str:

@@ -87,7 +87,15 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         **{f"count_{d}_{c}": f"intensity{d.title()}{c.title()}" for d, c in itertools.product(_DIRECTIONS, _CLASSES)},
     },
     Kind.CROWD: {"people": "peopleCount", "listening": "listening"},
-    Kind.TAG: {"state": "deviceState", "battery": "batteryLevel", "rssi": "rssi", "sos": "sosPressed"},
+    Kind.TAG: {
+        "state": "deviceState",
+        "battery": "batteryLevel",
+        "rssi": "rssi",
+        "sos": "sosPressed",
+        "last_ago": "secondsSinceHeard",
+        "first_ago": "secondsSinceFirstHeard",
+        "frames": "framesHeard",
+    },
     Kind.GATEWAY: {
         "cpu_temperature": "cpuTemperature",
         "under_voltage": "underVoltage",
@@ -128,14 +136,14 @@ FACTS: dict[Kind, dict[str, str]] = {
         "governor": "frameRateLimitedBy",
     },
     Kind.CROWD: {},
-    Kind.TAG: {},
+    Kind.TAG: {"day": "pseudonymDay"},
     Kind.GATEWAY: {
         "edgeagent": "softwareVersion",
         "kernel": "osVersion",
         "board": "hardwareVersion",
         "python": "runtimeVersion",
     },
-    Kind.ALERT: {},
+    Kind.ALERT: {"alias": "tagAlias"},
     Kind.GAP: {"reason": "gapReason", "class": "deliveryClass", "ranges": "missingRanges"},
     Kind.COMPLETENESS: {"day": "day", "part": "part", "streams": "numberRanges", "clock": "clockQuality"},
 }

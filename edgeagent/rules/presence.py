@@ -1,11 +1,16 @@
 """Sightings of tags -> present, left, unknown; how many are here; SOS.
 
 What comes in (see `sources.tag_windows`): Kind.TAG sightings with `rssi`, `frames`, `sos` and perhaps
-`battery`, and Kind.CROWD readings with `listening`.  They end here; what goes out instead:
+`battery`, alarms of before a restart with `sos_told_s`, and Kind.CROWD readings with `listening`.
+They end here; what goes out instead:
 
-    Kind.TAG    <source>:<pseudonym>  `state` present | left | unknown, `battery`   on change, heartbeat
+    Kind.TAG    <source>:<pseudonym>  `state` present | left | unknown, `battery`, `last_ago` (s since it was
+                                      heard)                                        on change, heartbeat
     Kind.CROWD  <source>              `people`, `listening`                         on change, heartbeat
     Kind.ALERT  <source>:<pseudonym>  `active`, `sub_category` sos, `severity`, `level_name`   at once
+
+A stay that ends is told as one passage: with `left` (or the `unknown` that closes a day) go `first_ago`
+(s since it came), `frames` and `rssi` (the strongest, dBm).  No series of strengths leaves.
 
 Radio flickers, people do not: RSSI is the median of five, then smoothed; a tag enters on several
 frames above `enter_dbm`, and leaves when nothing stronger than `exit_margin_db` below that was
@@ -30,7 +35,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edgeagent.errors import ConfigError
-from edgeagent.reading import Kind, Moment, Quality, Quantity, Reading, ReadingClass
+from edgeagent.reading import Kind, Moment, Quality, Quantity, Reading, ReadingClass, Unit
 
 __all__ = ["Presence", "PresenceConfig"]
 
@@ -96,11 +101,15 @@ class _Tag:
     smooth_dbm: float | None = None
     recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=64))  # (mono_ms, frames)
     heard_ms: int = 0  # last frame that counts as being here
-    frame_ms: int | None = None  # last frame of any strength
+    frame_ms: int | None = None  # last frame of any strength; None after deafness
+    last_ms: int = 0  # the same, also after deafness
     interval_ms: float = 0.0
     battery: float | None = None
     said_battery: float | None = None
     said_ms: int = 0
+    first_ms: int = 0  # of the stay
+    frames: int = 0
+    strongest_dbm: float = _WEAKEST_DBM
 
 
 class Presence:
@@ -125,6 +134,9 @@ class Presence:
 
     def feed(self, reading: Reading) -> Iterable[Reading]:
         """Sightings and `listening` are consumed, everything else passes."""
+        if reading.kind is Kind.TAG and "sos_told_s" in reading.quantities:
+            self._recall(reading)
+            return ()
         if reading.kind is Kind.TAG and "rssi" in reading.quantities:
             return [*self._sighting(reading), *self._people(reading.at)]
         if reading.kind is Kind.CROWD and "listening" in reading.quantities:
@@ -172,7 +184,10 @@ class Presence:
             gap_ms = (mono_ms - tag.frame_ms) / max(frames, 1)
             if 0 < gap_ms < self._config.leave_s * 1000:  # a longer one is an absence, not an interval
                 tag.interval_ms += (gap_ms - tag.interval_ms) * (_SMOOTHING if tag.interval_ms else 1.0)
-        tag.frame_ms = mono_ms
+        tag.frame_ms = tag.last_ms = mono_ms
+        tag.first_ms = tag.first_ms or mono_ms
+        tag.frames += frames
+        tag.strongest_dbm = max(tag.strongest_dbm, rssi_dbm)
         tag.recent.append((mono_ms, frames))
         oldest_ms = mono_ms - self._config.enter_within_s * 1000
         while tag.recent[0][0] < oldest_ms:
@@ -210,7 +225,7 @@ class Presence:
         elif silent_ms > patience_ms:
             tag.state = "left"
             del self._tags[tag.entity]
-            yield self._state(tag, now, ReadingClass.LIVE)
+            yield self._state(tag, now, ReadingClass.LIVE, ended=True)
         elif now.mono_ms - tag.said_ms >= self._config.heartbeat_s * 1000:
             yield self._state(tag, now, ReadingClass.ROUTINE)
 
@@ -237,7 +252,7 @@ class Presence:
             self._new_day_until_ms = now.mono_ms + int(self._config.leave_s * 1000)
         for tag in sorted(here, key=lambda tag: tag.entity):  # in no order that would tell who is who
             tag.state = "unknown"
-            yield self._state(tag, now, ReadingClass.LIVE, reason="new-day")
+            yield self._state(tag, now, ReadingClass.LIVE, reason="new-day", ended=True)
         self._tags.clear()
         self._day = day
 
@@ -251,6 +266,12 @@ class Presence:
         facts = {name: reading.facts[name] for name in reading.facts if name in ("day", "alias")}
         self._calls[reading.entity] = (now_ms, facts)
         yield self._alert(reading.entity, reading.at, facts, active=True)
+
+    def _recall(self, reading: Reading) -> None:
+        """An alarm that was told before a restart ends when it would have ended without one."""
+        ago = reading.quantities["sos_told_s"].value
+        if reading.entity not in self._calls and isinstance(ago, int | float):
+            self._calls[reading.entity] = (reading.at.mono_ms - round(ago * 1000), dict(reading.facts))
 
     def _people(self, now: Moment) -> Iterator[Reading]:
         """The number of tags present, when it changed or is due again."""
@@ -271,9 +292,13 @@ class Presence:
         facts = {} if self._listening else {"reason:people": "deaf"}
         yield self._made(Kind.CROWD, self._source, now, quantities, cls=cls, facts=facts)
 
-    def _state(self, tag: _Tag, now: Moment, cls: ReadingClass, reason: str = "") -> Reading:
+    def _state(self, tag: _Tag, now: Moment, cls: ReadingClass, reason: str = "", *, ended: bool = False) -> Reading:
         tag.said_ms, tag.said_battery = now.mono_ms, tag.battery
-        quantities = {"state": Quantity(tag.state)}
+        quantities = {"state": Quantity(tag.state), "last_ago": _seconds(now.mono_ms - (tag.last_ms or now.mono_ms))}
+        if ended:
+            quantities["first_ago"] = _seconds(now.mono_ms - (tag.first_ms or now.mono_ms))
+            quantities["frames"] = Quantity(tag.frames)
+            quantities["rssi"] = Quantity(tag.strongest_dbm, Unit.DECIBEL)
         if tag.battery is not None:
             quantities["battery"] = Quantity(tag.battery)
         facts = {"day": tag.day} | ({"reason": reason} if reason else {})
@@ -300,3 +325,7 @@ class Presence:
     ) -> Reading:
         who = self._source
         return Reading(source=who, kind=kind, entity=entity, at=at, quantities=quantities, cls=cls, facts=facts)
+
+
+def _seconds(ms: int) -> Quantity:
+    return Quantity(round(ms / 1000, 1), Unit.SECOND)

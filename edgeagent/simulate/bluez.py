@@ -31,11 +31,14 @@ HANG: Final = "hang"
 """A scripted answer that never comes."""
 
 _ADAPTER, _DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
+_MONITORS = "org.bluez.AdvertisementMonitorManager1"
+_SYSTEMD = "org.freedesktop.systemd1"
 _OBJECTS, _PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
-_ANSWERED = frozenset((_OBJECTS, _PROPERTIES, _ADAPTER))
+_ANSWERED = frozenset((_OBJECTS, _PROPERTIES, _ADAPTER, _MONITORS, f"{_SYSTEMD}.Manager"))
 _SIGNALS_PER_ROUND_TRIP = 100
 _NUDGE_S = 0.02
+_LEAVE_S = 5.0
 
 Properties = dict[str, Variant]
 
@@ -46,12 +49,18 @@ class VirtualBluez:
     Args:
         rssi_step_db: 0 signals RSSI with every packet (BlueZ up to 5.87); 8 only changes of at
             least so much (later BlueZ, for filters that ask for neither RSSI nor path loss).
+        experimental: offer passive scans, as BlueZ does when started so.
 
     Attributes:
         calls: every method call as (object path, member), oldest first, the last 1,000.
+        restarts: how often systemd was asked to restart bluetooth.service, where `serve_systemd` was called.
     """
 
-    def __init__(self, *, rssi_step_db: int = 0) -> None:
+    def __init__(self, *, rssi_step_db: int = 0, experimental: bool = False) -> None:
+        self.restarts = 0
+        self._experimental = experimental
+        self._deaf: dict[str, str] = {}  # adapter path -> what cures it
+        self._monitors: dict[str, set[tuple[str, str]]] = {}  # adapter path -> (bus name, monitor path)
         self.calls: deque[tuple[str, str]] = deque(maxlen=1000)
         self._rssi_step_db = rssi_step_db
         self._objects: dict[str, dict[str, Properties]] = {}
@@ -73,9 +82,28 @@ class VirtualBluez:
         """Leave the bus without a word, as a killed daemon does."""
         bus, self._bus = self._bus, None
         if bus is not None:
+            # what is being written leaves first: dbus-fast would report it, from anywhere, when it is collected
+            with contextlib.suppress(EOFError, OSError, TimeoutError):
+                await asyncio.wait_for(bus.call(Message(_BUS, "/", f"{_BUS}.Peer", "Ping")), _NUDGE_S * 50)
             bus.disconnect()
-            with contextlib.suppress(EOFError):  # the bus itself went first
-                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast left it untyped
+            with contextlib.suppress(EOFError, TimeoutError):  # the bus itself went first
+                await asyncio.wait_for(bus.wait_for_disconnect(), _LEAVE_S)  # type: ignore[no-untyped-call]  # dbus-fast left it untyped
+
+    async def serve_systemd(self) -> None:
+        """Answer for systemd too: a restart of bluetooth.service cures what only that cures."""
+        assert self._bus is not None
+        await self._bus.request_name(_SYSTEMD)
+
+    def deafen(self, name: str, *, cure: str) -> None:
+        """The adapter hears nobody and says nothing about it, until `Powered` off and on, or `RestartUnit`."""
+        self._deaf[f"/org/bluez/{name}"] = cure
+
+    async def forget(self, address: str, adapter: str = "hci0") -> None:
+        """Drop a device that was not heard for half a minute, as BlueZ does."""
+        path = f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}"
+        if path in self._objects:
+            self._remove(path)
+            await self._settle()
 
     def script(self, member: str, *answers: str) -> None:
         """Let the next calls of `member` fail with these D-Bus error names (or HANG), in order."""
@@ -89,12 +117,16 @@ class VirtualBluez:
             "Discovering": Variant("b", False),
             "Roles": Variant("as", ["central", "peripheral"]),
         }
-        self._add(f"/org/bluez/{name}", {_ADAPTER: properties})
+        interfaces: dict[str, Properties] = {_ADAPTER: properties}
+        if self._experimental:
+            interfaces[_MONITORS] = {"SupportedMonitorTypes": Variant("as", ["or_patterns"])}
+        self._add(f"/org/bluez/{name}", interfaces)
 
     def remove_adapter(self, name: str) -> None:
         """Pull an adapter out, with all it had heard."""
         path = f"/org/bluez/{name}"
         self._sessions.pop(path, None)
+        self._monitors.pop(path, None)
         for gone in [p for p in self._objects if p.startswith(f"{path}/")]:
             self._remove(gone)
         self._remove(path)
@@ -107,7 +139,7 @@ class VirtualBluez:
 
     def discovering(self, name: str = "hci0") -> bool:
         """Whether some client is scanning on the adapter."""
-        return bool(self._sessions.get(f"/org/bluez/{name}"))
+        return bool(self._sessions.get(f"/org/bluez/{name}") or self._monitors.get(f"/org/bluez/{name}"))
 
     async def advertise(
         self,
@@ -123,8 +155,8 @@ class VirtualBluez:
         Returns:
             False when nobody scans: then nothing is signalled, like the real daemon.
         """
-        sessions = self._sessions.get(f"/org/bluez/{adapter}")
-        if not sessions:
+        sessions = self._sessions.get(f"/org/bluez/{adapter}", set())
+        if not self.discovering(adapter) or f"/org/bluez/{adapter}" in self._deaf:
             return False
         path = f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}"
         data: Properties = {}
@@ -135,7 +167,7 @@ class VirtualBluez:
         if path not in self._objects:
             self._add(path, {_DEVICE: _new_device(address, adapter) | data | {"RSSI": Variant("n", rssi)}})
         else:
-            duplicates = any(self._wants_duplicates.get(name, False) for name in sessions)
+            duplicates = any(self._wants_duplicates.get(name, False) for name in sessions) or not sessions
             self._update(path, data, rssi, duplicates=duplicates)
         await self._settle()
         return True
@@ -170,7 +202,20 @@ class VirtualBluez:
         if scripted:
             answer = scripted.pop(0)
             return True if answer == HANG else Message.new_error(message, answer, "scripted")
+        if member == "RestartUnit":
+            return self._restart(message)
+        if message.interface == _MONITORS and path in self._objects:
+            return self._monitor(message, path, (message.sender or "", message.body[0]))
         return self._answer(message, member, path)
+
+    def _restart(self, message: Message) -> Message:
+        """As systemd does: the daemon forgets all that its clients asked for."""
+        self.restarts += 1
+        for held in (self._deaf, self._monitors, self._sessions):
+            held.clear()
+        for path in [p for p, interfaces in self._objects.items() if _ADAPTER in interfaces]:
+            self._show_discovering(path)
+        return Message.new_method_return(message, "o", ["/org/freedesktop/systemd1/job/1"])
 
     def _answer(self, message: Message, member: str, path: str) -> Message:
         if member == "GetManagedObjects":
@@ -197,15 +242,28 @@ class VirtualBluez:
         self._show_discovering(path)
         return Message.new_method_return(message)
 
+    def _monitor(self, message: Message, path: str, monitor: tuple[str, str]) -> Message:
+        """A passive scan begins or ends."""
+        if _MONITORS not in self._objects[path]:
+            return Message.new_error(message, f"{_BUS}.Error.UnknownMethod", f"no method {message.member}")
+        of_adapter = self._monitors.setdefault(path, set())
+        of_adapter.add(monitor) if message.member == "RegisterMonitor" else of_adapter.discard(monitor)
+        return Message.new_method_return(message)
+
     def _power(self, path: str, *, on: bool) -> None:
         self._objects[path][_ADAPTER]["Powered"] = Variant("b", on)
         if not on:
             self._sessions.pop(path, None)
+            self._monitors.pop(path, None)
+            if self._deaf.get(path) == "Powered":
+                del self._deaf[path]
         self._signal(path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", [_ADAPTER, {"Powered": Variant("b", on)}, []])
 
     def _forget(self, name: str) -> None:
         """A client left the bus; BlueZ ends its discovery."""
         self._wants_duplicates.pop(name, None)
+        for monitors in self._monitors.values():
+            monitors -= {one for one in monitors if one[0] == name}
         for path, sessions in self._sessions.items():
             if name in sessions:
                 sessions.remove(name)

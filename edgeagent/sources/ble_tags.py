@@ -1,16 +1,15 @@
 """Listens for the watch tags of an allow-list and says who was heard, under day names.
 
-What bleak and BlueZ do not do is done here: every call has a deadline, an adapter is chosen by
-address, silence is suspected (a restarted bluetoothd leaves a scanner that hears nothing, without
-an error), each suspicion gets a fresh scanner, and when listening is not certain the readings say
-so (`listening` false), so that nobody is reported as gone by a gateway that is deaf.
+One source may have several radios: what they hear is merged by tag (`tag_windows`), and the source
+listens as long as one of them does.  Each radio heals itself (`tag_radio`).
 
 Privacy: the allow-list is asked inside the callback, before anything else.  A device that is not
 on it is forgotten there: no log line, no counter, no address.  A tag on it leaves this file as a
 pseudonym of the day (`pseudonym`), never as its id or address.
 
-Readings: the sightings of `tag_windows`, and Kind.CROWD, entity `<source id>`: `listening`.
-May import besides the words: wire; bleak, dbus-fast.
+Readings: the sightings of `tag_windows`; Kind.CROWD, entity `<source id>`: `listening`; and once at the start
+Kind.TAG with `sos_told_s`, for alarms that were told before it and may still stand.
+May import besides the words: wire; bleak.
 """
 
 from __future__ import annotations
@@ -18,111 +17,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
-from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-import msgspec
-from bleak import BleakScanner
-from bleak.args.bluez import BlueZScannerArgs
-from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
-from edgeagent.backoff import delay_s
-from edgeagent.errors import ConfigError, SourceUnavailable
-from edgeagent.ports import Emit, SourceConfig, Surroundings
-from edgeagent.reading import Kind, Quantity, Reading, ReadingClass
-from edgeagent.sources.bluez_watch import Adapter, BluezWatch, KnownDevice
-from edgeagent.sources.pseudonym import DayNames, day_key, day_of
-from edgeagent.sources.tag_trouble import FOREIGN, ours
+from edgeagent.errors import EdgeAgentError, FrameError, SourceUnavailable
+from edgeagent.ports import Emit, Surroundings
+from edgeagent.reading import Kind, Quantity, Reading, ReadingClass, Unit
+from edgeagent.sources.allow_list import AllowList
+from edgeagent.sources.bluez_watch import KnownDevice
+from edgeagent.sources.enrolled_tags import read_enrolled
+from edgeagent.sources.pseudonym import Names, list_key
+from edgeagent.sources.tag_patterns import or_patterns
+from edgeagent.sources.tag_radio import Ears, Patience, Radio, Wanted
 from edgeagent.sources.tag_windows import TagWindows
-from edgeagent.sources.tags_key import read_key
-from edgeagent.wire.beacons import decode, normal_id
+from edgeagent.sources.tags_config import BleTagsConfig, TagConfig, listed, profiles_of
+from edgeagent.sources.tags_key import read_key, read_tag_keys
+from edgeagent.sources.told_presses import Told, ToldPresses
+from edgeagent.wire.beacons import Malformed, Sighting, decode
+from edgeagent.wire.tag_profiles import decoder
 
 __all__ = ["BleTags", "BleTagsConfig", "Patience", "TagConfig"]
 
 _log = logging.getLogger(__name__)
-_NO_RSSI = -127  # bleak's "unknown": BlueZ clears RSSI when somebody stops a scan; nobody was heard then
-_SILENT_SCANNERS = 3  # so many fresh scanners without one advertisement of anybody: call it deaf
-_TRIES = 3
-_LONGEST_SILENCE_S = 600.0
-_ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_COUNTERS_S = 600.0
+_STANDS_MS = 90_000_000  # 25 h: an alarm told longer ago is over, whatever `sos_hold_s` says
+_CANARY_SILENT_S = 120.0
 
 
-class TagConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag of the allow-list.
-
-    Attributes:
-        id: `ibeacon:<uuid>:<major>:<minor>` or `bthome:<address>`.
-        alias: the city's own name for it; leaves the box with an SOS only.
-    """
-
-    id: str
-    alias: str = ""
-
-
-class BleTagsConfig(SourceConfig, frozen=True, kw_only=True):
-    """`driver = "ble-tags"`.
-
-    Attributes:
-        adapter: address of the radio; empty takes the one there is.
-        tags: the allow-list.
-        key: name of the secret that pseudonyms are made with: a systemd credential, else a file in
-            the state directory, made at the first start.
-        every_s: at most one sighting per tag in so many seconds (an SOS leaves at once).
-        silence_s: without any advertisement of anybody for so long, a fresh scanner is started;
-            shorter than the presence rule's `leave_s`, or a deaf gateway reports people as gone.
-    """
-
-    tags: tuple[TagConfig, ...]
-    adapter: str = ""
-    key: str = "tags-key"
-    every_s: float = 2.0
-    silence_s: float = 45.0
-
-    def problems(self) -> Iterable[ConfigError]:
-        """Checks that types cannot express."""
-        if self.adapter.lower().startswith("hci"):
-            yield ConfigError("tags.adapter-by-number", path="adapter", got=self.adapter)
-        elif self.adapter and not _ADDRESS.fullmatch(self.adapter):
-            yield ConfigError("tags.bad-adapter", path="adapter", got=self.adapter)
-        if not self.tags:
-            yield ConfigError("tags.no-tags", path="tags")
-        seen: set[str] = set()
-        for index, tag in enumerate(self.tags):
-            normal = normal_id(tag.id)
-            if normal is None:
-                yield ConfigError("tags.bad-tag", path=f"tags[{index}].id", got=tag.id)
-            elif normal in seen:
-                yield ConfigError("tags.same-tag", path=f"tags[{index}].id", got=tag.id)
-            else:
-                seen.add(normal)
-        if not self.key or "/" in self.key or self.key.startswith("."):
-            yield ConfigError("tags.bad-key-name", path="key", got=self.key)
-        for name, value, least, most in (("every_s", self.every_s, 0.1, 60), ("silence_s", self.silence_s, 5, 3600)):
-            if not least <= value <= most:
-                yield ConfigError("tags.bad-interval", path=name, got=value, least=least, most=most)
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for BlueZ, in seconds.
-
-    Attributes:
-        start_s: for everything up to a running scan.
-        stop_s: for a scan to stop; short enough for a service that has 5 s to end.
-        retry_s: first delay after BlueZ said "in progress" or "not ready".
-        check_s: how often liveness is looked at.
-    """
-
-    start_s: float = 15.0
-    stop_s: float = 3.0
-    retry_s: float = 1.0
-    check_s: float = 1.0
-
-
-class BleTags:
-    """One radio and the tags it may know."""
+class BleTags(Ears):
+    """The radios of one section and the tags they may know."""
 
     Config = BleTagsConfig
     rules: tuple[str, ...] = ("presence",)
@@ -130,17 +54,20 @@ class BleTags:
     def __init__(self, config: BleTagsConfig, around: Surroundings, *, patience: Patience | None = None) -> None:
         self._config, self._around, self._clock = config, around, around.clock
         self._patience = patience or Patience()
-        aliases = {normal_id(tag.id) or tag.id: tag.alias for tag in config.tags}
-        self._tags = TagWindows(config.id, aliases, every_s=config.every_s)
-        self._wake = asyncio.Event()
+        self._wake, self._unsafe = asyncio.Event(), asyncio.Event()
         self._fault: Exception | None = None
-        self._listening: bool | None = None
-        self._silent_scanners = 0
-        self._advert_s = 0.0
+        self._hears: dict[int, bool] = {}
+        self._said: bool | None = None
+        self._emit: Emit | None = None
+        self._profiles = profiles_of(config)
+        self._decoders = tuple(decoder(profile.layout) for profile in self._profiles)
+        self._malformed: dict[str, int] = {}
+        self._windows: TagWindows | None = None
+        self._canary_said = False
 
     @staticmethod
     def group(config: BleTagsConfig) -> Hashable:
-        """Every section has a scanner of its own."""
+        """Every section has radios of its own."""
         return config.id
 
     @classmethod
@@ -152,147 +79,171 @@ class BleTags:
         """Listen until cancelled."""
         # bleak writes every D-Bus signal, with the addresses of passers-by, to its debug log
         logging.getLogger("bleak").setLevel(logging.WARNING)
-        key = read_key(self._config.key, self._around.state_dir)
+        config, state_dir, self._emit = self._config, self._around.state_dir, emit
+        key = read_key(config.key, state_dir)
+        enrolled = read_enrolled(state_dir) if config.enrolled else {}
+        lines = listed(config, key, enrolled, read_tag_keys(config.tag_keys, state_dir))
+        told = ToldPresses(state_dir, config.id)
+        before = await asyncio.to_thread(told.read)
+        names = Names(key, self._around.site.gateway)
+        windows = TagWindows(config.id, AllowList(list_key(key), lines), every_s=config.every_s, told=before)
+        self._windows, self._fault = windows, None
+        await emit(*self._still_standing(before))
+        radios = self._radios()
+        self._hears = dict.fromkeys(range(len(radios)), False)
+        tasks = [asyncio.create_task(radio.run(), name=f"{config.id} radio") for radio in radios]
+        tasks.append(asyncio.create_task(self._keep(told, windows), name=f"{config.id} told"))
         try:
-            while True:
-                async with self._scanner(emit) as watch:
-                    await self._listen(emit, watch, key)
-        except SourceUnavailable:
-            await self._say(emit, listening=False)
-            raise
+            await self._pass_on(emit, windows, names, tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._windows = None
 
-    async def _listen(self, emit: Emit, watch: BluezWatch, key: bytes) -> None:
-        """Pass sightings on until a fresh scanner is due."""
-        silence_s = min(self._config.silence_s * 2**self._silent_scanners, _LONGEST_SILENCE_S)
-        started_s = self._advert_s = self._clock.mono()  # each scanner starts with a clean record
-        if self._silent_scanners < _SILENT_SCANNERS:
-            await self._say(emit, listening=True)
+    def _radios(self) -> list[Radio]:
+        config, patterns = self._config, or_patterns(self._profiles)
+        return [
+            Radio(
+                number,
+                config.id,
+                Wanted(address, config.mode, patterns, config.silence_s, canary=bool(config.canary)),
+                self,
+                clock=self._clock,
+                patience=self._patience,
+            )
+            for number, address in enumerate(config.adapters)
+        ]
+
+    async def _pass_on(
+        self, emit: Emit, windows: TagWindows, names: Names, tasks: Sequence[asyncio.Task[None]]
+    ) -> None:
+        """What was heard leaves, until something of ours breaks."""
+        began_s = self._clock.mono()
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._patience.check_s)
+                # not wait_for: before Python 3.12 it can swallow a cancellation that comes with the event
+                async with asyncio.timeout(self._patience.check_s):
+                    await self._wake.wait()
             self._wake.clear()
+            for task in tasks:
+                if task.done():
+                    task.result()
             if self._fault is not None:
                 fault, self._fault = self._fault, None
+                for radio in self._hears:
+                    await self.listening(radio, hears=False)
                 raise fault
-            if watch.lost:
-                raise SourceUnavailable("tags.lost", source=self._config.id)
-            if self._advert_s > started_s:
-                self._silent_scanners = 0
-                await self._say(emit, listening=True)
-            due = self._tags.due(self._clock.mono(), lambda: self._names_of_today(key))
+            due = windows.due(self._clock.mono(), names)
             if due:
                 await emit(*due)
-            if self._clock.mono() - self._advert_s > silence_s:
-                self._silent_scanners += 1
-                trouble = SourceUnavailable("tags.silent", source=self._config.id, seconds=round(silence_s))
-                emit.problem(self._config.id, trouble)
-                # A scanner that fell silent may be deaf.  One that never heard anybody is either
-                # at a quiet place or deaf too; that is told only after a few of them.
-                if self._advert_s > started_s or self._silent_scanners >= _SILENT_SCANNERS:
-                    await self._say(emit, listening=False)
-                return
+            if any(reading.cls is ReadingClass.ALARM for reading in due):
+                self._unsafe.set()
+            self._tell_refused(windows)
+            self._tell_canary(windows, began_s)
 
-    @contextlib.asynccontextmanager
-    async def _scanner(self, emit: Emit) -> AsyncIterator[BluezWatch]:
-        """A fresh scanner on the configured adapter, and the watch over its daemon."""
-        watch = BluezWatch()
-        scanner: BleakScanner | None = None
-        doing = "GetManagedObjects"
+    def _still_standing(self, told: Mapping[str, Told]) -> Iterator[Reading]:
+        """Alarms from before this start, so that the presence rule can end them in time."""
+        now = self._clock.now()
+        for one in told.values():
+            ago_ms = max(now.wall_ms - one.wall_ms, 0)
+            if one.entity and ago_ms < _STANDS_MS:
+                quantities = {"sos_told_s": Quantity(ago_ms / 1000, Unit.SECOND)}
+                source = self._config.id
+                yield Reading(
+                    source=source, kind=Kind.TAG, entity=one.entity, at=now, quantities=quantities, facts=one.facts
+                )
+
+    async def _keep(self, told: ToldPresses, windows: TagWindows) -> None:
+        """Presses are noted once their alarm is durable; counters of encrypted tags now and then."""
+        assert self._emit is not None
+        pending: dict[str, Told] = {}
         try:
-            try:
-                async with asyncio.timeout(self._patience.start_s):
-                    await watch.open()
-                    adapters, known = await watch.look()
-                    adapter = self._choose(adapters)
-                    self._remember(known)
-                    scanner = BleakScanner(self._on_advertisement, bluez=_arguments(adapter))
-                    doing = "StartDiscovery"
-                    await self._start(scanner, adapter, watch, emit)
-                    await watch.watch(adapter)
-            except FOREIGN as error:
-                raise ours(error, self._config.id, doing, self._patience.start_s) from error
-            yield watch
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_COUNTERS_S):
+                        await self._unsafe.wait()
+                self._unsafe.clear()
+                pending |= windows.news()
+                await self._emit.kept()
+                await self._note(told, {**windows.counters(), **pending})
+                pending.clear()
         finally:
-            if scanner is not None:
-                # whatever a dying daemon answers here, the next scanner is a new one
-                with contextlib.suppress(*FOREIGN):
-                    await asyncio.wait_for(scanner.stop(), self._patience.stop_s)
-            watch.close()
+            # a press whose alarm may not be durable is told again by the next start, rather than never
+            counters = {} if pending or windows.news() else windows.counters()
+            if counters:
+                with contextlib.suppress(OSError):
+                    told.write(counters)
 
-    async def _start(self, scanner: BleakScanner, adapter: Adapter, watch: BluezWatch, emit: Emit) -> None:
-        """Start, with patience for a BlueZ that is still busy stopping or waking up.
-
-        A discovery that is "in progress" for good is stuck in the kernel; power frees it.
-        """
-        failures = 0
-        while True:
-            try:
-                return await scanner.start()
-            except FOREIGN as error:
-                trouble = ours(error, self._config.id, "StartDiscovery", self._patience.start_s)
-                failures += 1
-                if trouble.code not in ("tags.busy", "tags.not-ready") or failures > _TRIES:
-                    raise trouble from error
-                emit.problem(self._config.id, trouble)
-            if failures == _TRIES:
-                _log.warning("%s: %s stays busy, switching it off and on", self._config.id, adapter.address)
-                with contextlib.suppress(*FOREIGN):  # not permitted: the next try fails and says why
-                    await watch.power_cycle(adapter)
-            await asyncio.sleep(delay_s(failures, first_s=self._patience.retry_s))
-
-    def _choose(self, adapters: Sequence[Adapter]) -> Adapter:
-        wanted = self._config.adapter.upper()
-        found = [adapter for adapter in adapters if wanted in ("", adapter.address)]
-        if not found:
-            code = "tags.adapter-missing" if wanted else "tags.no-adapter"
-            present = ", ".join(adapter.address for adapter in adapters) or "-"
-            raise SourceUnavailable(code, source=self._config.id, adapter=wanted, present=present)
-        powered = [adapter for adapter in found if adapter.powered]
-        if not powered:
-            raise SourceUnavailable("tags.powered-off", source=self._config.id, adapter=found[0].address)
-        if len(powered) > 1:  # by address it is at least the same one after every start
-            _log.warning("%s: %d adapters and none configured, using %s", self._config.id, len(powered), powered[0])
-        return powered[0]
-
-    def _remember(self, devices: Iterable[KnownDevice]) -> None:
-        """What BlueZ already knew is no news: a press in its memory was reported before a restart."""
-        for device in devices:
-            sighting = decode(device.manufacturer_data, device.service_data, address=device.address)
-            if sighting is not None:
-                self._tags.remember(sighting, self._clock.mono())
-
-    def _names_of_today(self, key: bytes) -> DayNames:
-        day = day_of(self._clock.now().wall_ms)
-        return DayNames(day, day_key(key, day, self._around.site.gateway))
-
-    def _on_advertisement(self, device: BLEDevice, heard: AdvertisementData) -> None:
-        """Called by bleak for every device around."""
+    async def _note(self, told: ToldPresses, news: Mapping[str, Told]) -> None:
+        if not news:
+            return
         try:
-            if heard.rssi == _NO_RSSI:
-                return
-            mono_s = self._advert_s = self._clock.mono()
-            sighting = decode(heard.manufacturer_data, heard.service_data, address=device.address)
-            if sighting is not None and self._tags.note(sighting, heard.rssi, mono_s, self._clock.now):
-                self._wake.set()
-        # An exception here would silence every other scanner of the process, and bleak would only
-        # log it.  It is raised in `_listen` instead, and the source is restarted.
-        except Exception as error:  # noqa: BLE001
-            self._fault = error
+            await asyncio.to_thread(told.write, news)
+        except OSError as error:
+            why = error.strerror or str(error)
+            self.problem(SourceUnavailable("tags.told-unwritable", source=self._config.id, why=why))
+
+    def _tell_refused(self, windows: TagWindows) -> None:
+        """Frames that were dropped, counted by kind: never by sender."""
+        for format_, frames in self._malformed.items():
+            self.problem(FrameError("tags.malformed", source=self._config.id, format=format_, frames=frames))
+        self._malformed.clear()
+        for code, frames in windows.refused.items():
+            self.problem(FrameError(code, source=self._config.id, frames=frames))
+        windows.refused.clear()
+
+    def _tell_canary(self, windows: TagWindows, began_s: float) -> None:
+        """Others are heard and the canary is not: its battery is empty, the radio is fine."""
+        if not self._config.canary or not self._said:
+            return
+        silent_s = self._clock.mono() - (windows.canary_s if windows.canary_s is not None else began_s)
+        if silent_s > _CANARY_SILENT_S and not self._canary_said:
+            self.problem(SourceUnavailable("tags.canary-silent", source=self._config.id, seconds=round(silent_s)))
+        self._canary_said = silent_s > _CANARY_SILENT_S
+
+    # Ears: what the radios report
+
+    def heard(self, radio: int, address: str, advertisement: AdvertisementData, now_s: float) -> None:
+        """An advertisement of anybody; strangers are forgotten when this returns."""
+        found = decode(
+            advertisement.manufacturer_data, advertisement.service_data, address=address, profiles=self._decoders
+        )
+        if found is None or self._windows is None:
+            return
+        if isinstance(found, Malformed):
+            self._malformed[found.format] = self._malformed.get(found.format, 0) + 1
+        elif self._windows.note(found, advertisement.rssi, now_s, self._clock.now, address=address, radio=radio):
             self._wake.set()
 
-    async def _say(self, emit: Emit, *, listening: bool) -> None:
-        """Report whether this gateway can hear, when that changed."""
-        if listening == self._listening:
+    def known(self, devices: Sequence[KnownDevice]) -> None:
+        """What BlueZ already knew is no news where it was told before."""
+        for device in devices:
+            found = decode(
+                device.manufacturer_data, device.service_data, address=device.address, profiles=self._decoders
+            )
+            if isinstance(found, Sighting) and self._windows is not None:
+                self._windows.remember(found, self._clock.mono(), address=device.address)
+
+    def problem(self, error: EdgeAgentError) -> None:
+        """Counted by the supervisor; the first of a kind is a line in the log."""
+        if self._emit is not None:
+            self._emit.problem(self._config.id, error)
+
+    def bug(self, error: Exception) -> None:
+        """Raised in `run` instead, where the supervisor restarts the source."""
+        self._fault = error
+        self._wake.set()
+
+    async def listening(self, radio: int, *, hears: bool) -> None:
+        """The source listens while one of its radios does; said when that changed."""
+        self._hears[radio] = hears
+        listening = any(self._hears.values())
+        if listening == self._said or self._emit is None:
             return
-        self._listening = listening
+        self._said = listening
         source = self._config.id
-        heard = {"listening": Quantity(listening)}
-        at = self._clock.now()
-        await emit(
+        heard, at = {"listening": Quantity(listening)}, self._clock.now()
+        await self._emit(
             Reading(source=source, kind=Kind.CROWD, entity=source, at=at, quantities=heard, cls=ReadingClass.LIVE)
         )
-
-
-def _arguments(adapter: Adapter) -> BlueZScannerArgs:
-    # DuplicateData: without it BlueZ is silent about a tag that stands still and repeats itself
-    return {"adapter": adapter.name, "filters": {"DuplicateData": True, "Transport": "le"}}

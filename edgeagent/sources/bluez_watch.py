@@ -20,6 +20,7 @@ __all__ = ["Adapter", "BluezWatch", "KnownDevice"]
 _BLUEZ, _ADAPTER, _DEVICE = "org.bluez", "org.bluez.Adapter1", "org.bluez.Device1"
 _OBJECTS, _PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
 _BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+_SYSTEMD = "org.freedesktop.systemd1"
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,18 @@ class BluezWatch:
     async def power_cycle(self, adapter: Adapter) -> None:
         """Switch the radio off and on: what frees a discovery that is stuck in the kernel."""
         for on in (False, True):
-            body = [_ADAPTER, "Powered", Variant("b", on)]
-            await self._call(Message(_BLUEZ, adapter.path, _PROPERTIES, "Set", signature="ssv", body=body))
+            await self.power(adapter, on=on)
+
+    async def power(self, adapter: Adapter, *, on: bool) -> None:
+        """Switch the radio."""
+        body = [_ADAPTER, "Powered", Variant("b", on)]
+        await self._call(Message(_BLUEZ, adapter.path, _PROPERTIES, "Set", signature="ssv", body=body))
+
+    async def restart_bluetoothd(self) -> None:
+        """Ask systemd for it; a polkit rule must allow it (`hardware/bluetooth/`)."""
+        body = ["bluetooth.service", "replace"]
+        path, manager = "/org/freedesktop/systemd1", f"{_SYSTEMD}.Manager"
+        await self._call(Message(_SYSTEMD, path, manager, "RestartUnit", signature="ss", body=body))
 
     def _on_message(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:

@@ -26,7 +26,7 @@ from edgeagent.reading import Kind, Quality, Quantity, Reading, ReadingClass, Ti
 from edgeagent.sources.bus_schedule import OFFLINE_AFTER, Schedule
 from edgeagent.sources.serial_port import open_port
 from edgeagent.wire.registers import Value
-from edgeagent.wire.sdi12 import Ask, Done, Measurement, Refused, Session, Wait
+from edgeagent.wire.sdi12 import Ask, Done, Failed, Measurement, Session, Wait
 
 __all__ = ["Sdi12Config", "Sdi12Gauges"]
 
@@ -171,9 +171,9 @@ class Sdi12Gauges:
         if self._schedule.failed(chosen, self._clock.mono(), 0.0) >= OFFLINE_AFTER:
             await self._say_missing(sensor, outcome.reason, emit)
 
-    async def _converse(self, port: serial.Serial, session: Session) -> Done | Refused:
+    async def _converse(self, port: serial.Serial, session: Session) -> Done | Failed:
         step = session.begin()
-        while not isinstance(step, Done | Refused):
+        while not isinstance(step, Done | Failed):
             asked = b""
             if isinstance(step, Ask):
                 await self._break(port)

@@ -1,26 +1,39 @@
 """What was heard of the tags of an allow-list, gathered into one sighting per tag and window.
 
-Advertisements come several times a second; a sighting leaves at most every `every_s` seconds and
-tag, at once when a button was pressed.  Here it is also decided whether a press is a new one.
+Advertisements come several times a second, on one radio or on several; a sighting leaves at most every
+`every_s` seconds and tag, at once when a button was pressed.  Here it is also decided whether a press is a
+new one, and whether an encrypted frame is believed.
 Pure: frames, times and names are handed in.  May import besides the words: wire.
 
 A sighting is a Reading of Kind.TAG, entity `<source id>:<pseudonym>`: `rssi` (dBm, median of the
-window), `frames` (heard in the window), `sos` (a new press), `battery` (0..1, if the tag says it);
-facts: `day` (UTC date of the pseudonym), and `alias` with an SOS.
+window on the radio that hears it best), `frames` (heard in the window), `sos` (a new press), `battery`
+(0..1, if the tag says it); facts: `day` (UTC date of the pseudonym), and `alias` with an SOS.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edgeagent.reading import Kind, Moment, Quantity, Reading, ReadingClass, Unit
-from edgeagent.sources.pseudonym import DayNames
-from edgeagent.wire.beacons import Sighting
+from edgeagent.sources.allow_list import AllowList, Listed
+from edgeagent.sources.told_presses import Told
+from edgeagent.wire.beacons import Sighting, bthome_fields
+from edgeagent.wire.bthome_cipher import open_sealed
+
+if TYPE_CHECKING:
+    from edgeagent.sources.pseudonym import Names
 
 __all__ = ["TagWindows"]
 
 _REPEAT_S = 30.0  # an unnumbered press that is heard again sooner is the same press
+_JOIN_S = 30.0  # a frame without an id belongs to who had its address so short a time ago
+_FRESH_COUNTER = 100  # a counter below starts anew (a changed battery) ...
+_FRESH_AFTER_S = 300.0  # ... in a tag that was silent for so long
+_ACTIVE_MS = 3_600_000  # an alarm so young still stands; to tell it twice helps nobody
 _RSSI_KEPT = 16
 
 
@@ -29,16 +42,22 @@ class _Tag:
     """A tag of the allow-list: what it said last, and the frames of the open window."""
 
     id: str
-    alias: str
+    listed: Listed
     battery: float | None = None
     payload: bytes | None = None
+    said: str = ""  # digest of the payload that was told before we were started
+    was_pressed: bool = False
     packet: int | None = None
+    counter: int = -1
+    sealed: bytes = b""
+    opened: Sighting | None = None
+    address: str = ""
     heard_s: float = float("-inf")
     due_s: float = float("-inf")
     at: Moment | None = None
     frames: int = 0
     pressed: bool = False
-    rssi: list[int] = field(default_factory=list)
+    rssi: dict[int, list[int]] = field(default_factory=dict)
 
 
 class TagWindows:
@@ -46,93 +65,210 @@ class TagWindows:
 
     Args:
         source: id of the source.
-        aliases: the allow-list: tag id as `beacons.normal_id` spells it -> alias (may be empty).
+        allowed: the allow-list.
         every_s: length of a window in seconds.
+        told: presses that were told before, by keyed hash.
+
+    Attributes:
+        refused: encrypted frames that were not believed since the last look, by message code.
+        canary_s: when the canary was heard last (mono), or None.
     """
 
-    def __init__(self, source: str, aliases: Mapping[str, str], *, every_s: float) -> None:
-        self._source, self._every_s = source, every_s
-        self._tags = {tag: _Tag(tag, alias) for tag, alias in aliases.items()}
+    def __init__(self, source: str, allowed: AllowList, *, every_s: float, told: Mapping[str, Told] = {}) -> None:
+        self._source, self._allowed, self._every_s = source, allowed, every_s
+        self._told = dict(told)
+        self._tags: dict[str, _Tag] = {}
         self._open: dict[str, _Tag] = {}
+        self._by_address: dict[str, _Tag] = {}
+        self._news: dict[str, Told] = {}
+        self.refused: Counter[str] = Counter()
+        self.canary_s: float | None = None
 
-    def remember(self, sighting: Sighting, mono_s: float) -> None:
-        """Take note of something that was said before we listened, and is therefore no news."""
-        tag = self._find(sighting)
-        if tag is not None and tag.payload is None:
-            tag.payload, tag.packet, tag.heard_s = sighting.payload, sighting.packet, mono_s
+    def remember(self, sighting: Sighting, mono_s: float, *, address: str = "") -> None:
+        """Take note of what BlueZ still shows from before we listened.
 
-    def note(self, sighting: Sighting, rssi: int, mono_s: float, now: Callable[[], Moment]) -> bool:
+        Only what was told is old news; a press that nobody was told stays one.
+        """
+        tag = self._find(sighting, address, mono_s)
+        if tag is None or tag.payload is not None:
+            return
+        plain = self._believed(tag, sighting, address, mono_s)
+        if plain is not None and plain.payload and (not plain.pressed or _digest(plain.payload) == tag.said):
+            tag.payload, tag.packet, tag.was_pressed = plain.payload, plain.packet, plain.pressed
+            tag.heard_s = mono_s
+
+    def note(
+        self,
+        sighting: Sighting,
+        rssi: int,
+        mono_s: float,
+        now: Callable[[], Moment],
+        *,
+        address: str = "",
+        radio: int = 0,
+    ) -> bool:
         """A frame was heard.
+
+        Args:
+            sighting: its fields.
+            rssi: dBm.
+            mono_s: when.
+            now: the present moment, asked for tags of the list only.
+            address: of the sender.
+            radio: which of the source's radios heard it.
 
         Returns:
             Whether `due` has something to give right now.
         """
-        tag = self._find(sighting)
+        tag = self._find(sighting, address, mono_s)
         if tag is None:
             return False
-        tag.pressed = tag.pressed or _is_new_press(tag, sighting, mono_s)
-        if sighting.payload:
-            tag.payload, tag.packet = sighting.payload, sighting.packet
-        if sighting.battery is not None:
-            tag.battery = sighting.battery
-        tag.heard_s, tag.at = mono_s, now()
+        plain = self._believed(tag, sighting, address, mono_s)
+        if plain is None:
+            return False
+        if tag.listed.canary:
+            self.canary_s = mono_s
+            return False
+        moment = now()
+        tag.pressed = tag.pressed or (_is_new_press(tag, plain, mono_s) and not self._goes_on(tag, plain, moment))
+        if plain.payload:
+            tag.payload, tag.packet, tag.was_pressed = plain.payload, plain.packet, plain.pressed
+        if plain.battery is not None:
+            tag.battery = plain.battery
+        tag.heard_s, tag.at = mono_s, moment
         tag.frames += 1
-        if len(tag.rssi) < _RSSI_KEPT:
-            tag.rssi.append(rssi)
+        strengths = tag.rssi.setdefault(radio, [])
+        if len(strengths) < _RSSI_KEPT:
+            strengths.append(rssi)
         self._open[tag.id] = tag
         return tag.pressed or mono_s >= tag.due_s
 
-    def due(self, mono_s: float, names: Callable[[], DayNames]) -> Sequence[Reading]:
+    def due(self, mono_s: float, names: Names) -> Sequence[Reading]:
         """Close the windows that are due: presses first."""
         due = [tag for tag in self._open.values() if tag.pressed or mono_s >= tag.due_s]
-        if not due:
-            return ()
         due.sort(key=lambda tag: not tag.pressed)
-        today = names()
-        return [self._close(tag, mono_s, today) for tag in due]
+        return [self._close(tag, mono_s, names) for tag in due]
 
-    def _find(self, sighting: Sighting) -> _Tag | None:
+    def news(self) -> Mapping[str, Told]:
+        """Presses that `due` gave since the last call, to be noted once they are safe."""
+        news, self._news = self._news, {}
+        return news
+
+    def counters(self) -> Mapping[str, Told]:
+        """What is to be noted of every encrypted tag, now and then and at the end."""
+        sealed = [tag for tag in self._tags.values() if tag.counter >= 0]
+        return {tag.listed.hash: self._note_of(tag) for tag in sealed}
+
+    def _find(self, sighting: Sighting, address: str, mono_s: float) -> _Tag | None:
         for identity in sighting.ids:
-            tag = self._tags.get(identity)
-            if tag is not None:
+            listed = self._allowed.find(identity)
+            if listed is not None:
+                tag = self._tags.get(identity) or self._meet(identity, listed)
+                if address and address != tag.address:
+                    self._by_address.pop(tag.address, None)
+                    tag.address = address
+                    self._by_address[address] = tag
                 return tag
+        if not sighting.ids:
+            joined = self._by_address.get(address)
+            if joined is not None and mono_s - joined.heard_s <= _JOIN_S:
+                return joined
         return None
 
-    def _close(self, tag: _Tag, mono_s: float, today: DayNames) -> Reading:
+    def _meet(self, identity: str, listed: Listed) -> _Tag:
+        told = self._told.get(listed.hash, Told())
+        tag = _Tag(identity, listed, said=told.said, packet=told.packet, counter=told.counter)
+        self._tags[identity] = tag
+        return tag
+
+    def _believed(self, tag: _Tag, sighting: Sighting, address: str, mono_s: float) -> Sighting | None:
+        """The plain fields; None for a frame that is not proven to come from the tag now."""
+        if not sighting.sealed:
+            if tag.listed.key and sighting.payload:  # or anybody could call for help in its name
+                self.refused["tags.unsealed"] += 1
+                return None
+            return sighting
+        if not tag.listed.key:
+            if tag.id.startswith("bthome:"):
+                self.refused["tags.no-tag-key"] += 1
+            return Sighting(sighting.ids)  # that it is here is known; what it says is not
+        if sighting.sealed == tag.sealed:
+            return tag.opened
+        opened = open_sealed(sighting.sealed, address, tag.listed.key)
+        if opened is None:
+            self.refused["tags.bad-check"] += 1
+            return None
+        anew = opened.counter < _FRESH_COUNTER and mono_s - tag.heard_s > _FRESH_AFTER_S
+        if opened.counter <= tag.counter and not anew:
+            # after a restart BlueZ still shows the frame that was told: it is here, and says nothing new
+            if opened.counter == tag.counter and not tag.sealed:
+                tag.sealed, tag.opened = sighting.sealed, Sighting(sighting.ids)
+                return tag.opened
+            self.refused["tags.replayed"] += 1
+            return None
+        tag.counter, tag.sealed = opened.counter, sighting.sealed
+        tag.opened = bthome_fields(sighting.ids, opened.objects, sighting.sealed)
+        return tag.opened
+
+    def _close(self, tag: _Tag, mono_s: float, names: Names) -> Reading:
         """The open window as a reading; a new window begins."""
         assert tag.at is not None  # set with the first frame of the window
+        today = names.of_day(tag.at.wall_ms)
         quantities = {
-            "rssi": Quantity(sorted(tag.rssi)[len(tag.rssi) // 2], Unit.DECIBEL),
+            "rssi": Quantity(max(_median(strengths) for strengths in tag.rssi.values()), Unit.DECIBEL),
             "frames": Quantity(tag.frames),
             "sos": Quantity(tag.pressed),
         }
         if tag.battery is not None:
             quantities["battery"] = Quantity(tag.battery)
         facts = {"day": today.day}
-        if tag.pressed and tag.alias:
-            facts["alias"] = tag.alias
+        if tag.pressed:
+            facts["alias"] = tag.listed.alias or names.alias(tag.id, tag.at.wall_ms)
+        entity = f"{self._source}:{today.pseudonym(tag.id)}"
         reading = Reading(
             source=self._source,
             kind=Kind.TAG,
-            entity=f"{self._source}:{today.pseudonym(tag.id)}",
+            entity=entity,
             at=tag.at,
             quantities=quantities,
             cls=ReadingClass.ALARM if tag.pressed else ReadingClass.LIVE,
             facts=facts,
         )
-        tag.frames, tag.pressed, tag.rssi, tag.due_s = 0, False, [], mono_s + self._every_s
+        if tag.pressed:
+            tag.said = _digest(tag.payload or b"")
+            told = Told(tag.said, tag.packet, tag.counter, entity, facts, tag.at.wall_ms)
+            self._told[tag.listed.hash] = self._news[tag.listed.hash] = told
+        tag.frames, tag.pressed, tag.rssi, tag.due_s = 0, False, {}, mono_s + self._every_s
         del self._open[tag.id]
         return reading
 
+    def _goes_on(self, tag: _Tag, plain: Sighting, now: Moment) -> bool:
+        """The first frame since our start says, without a number, what was told within the last hour."""
+        if tag.payload is not None or plain.packet is not None or _digest(plain.payload) != tag.said:
+            return False
+        return now.wall_ms - self._told[tag.listed.hash].wall_ms < _ACTIVE_MS  # a clock that was set back: too
 
-def _is_new_press(tag: _Tag, sighting: Sighting, mono_s: float) -> bool:
+    def _note_of(self, tag: _Tag) -> Told:
+        before = self._told.get(tag.listed.hash, Told())
+        return Told(tag.said, before.packet, tag.counter, before.entity, before.facts, before.wall_ms)
+
+
+def _is_new_press(tag: _Tag, plain: Sighting, mono_s: float) -> bool:
     """Whether a frame with a pressed button is a press that was not reported yet.
 
     BlueZ shows the last known service data with every frame of the device, so a press is new when
-    its packet number is; without a number, when its bytes are, or after a pause.
+    its packet number is; without a number, when the button was up before, or after a pause.
     """
-    if not sighting.pressed:
+    if not plain.pressed:
         return False
-    if sighting.packet is not None and tag.packet is not None:
-        return sighting.packet != tag.packet
-    return sighting.payload != tag.payload or mono_s - tag.heard_s > _REPEAT_S
+    if plain.packet is not None and tag.packet is not None:
+        return plain.packet != tag.packet
+    return not tag.was_pressed or mono_s - tag.heard_s > _REPEAT_S
+
+
+def _digest(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()[:16]
+
+
+def _median(strengths: list[int]) -> int:
+    return sorted(strengths)[len(strengths) // 2]

@@ -1,4 +1,4 @@
-"""Where the secret behind the pseudonyms comes from.
+"""Where the secrets of tags come from: the one behind the pseudonyms, and those of encrypted tags.
 
 A systemd credential ($CREDENTIALS_DIRECTORY/<name>) when the unit passes one, so that city and
 gateway share it; else a file of that name in the state directory, made at the first start from 32
@@ -9,11 +9,13 @@ at its ends, so that `echo` and an editor make the same key.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from edgeagent.errors import SourceUnavailable
+from edgeagent.sources.small_file import write_durably
 
-__all__ = ["read_key"]
+__all__ = ["read_key", "read_tag_keys"]
 
 _LEAST_BYTES = 16
 
@@ -25,11 +27,10 @@ def read_key(name: str, state_dir: Path) -> bytes:
         SourceUnavailable: `tags.key-unusable` (no permission, unwritable state directory) or
             `tags.key-short`.
     """
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    file = Path(credentials) / name if credentials and (Path(credentials) / name).exists() else state_dir / name
+    file = _place(name, state_dir)
     try:
         if not file.exists():
-            _make(file)
+            write_durably(file, f"{os.urandom(32).hex()}\n".encode())
         key = file.read_bytes().strip()
     except OSError as error:
         raise SourceUnavailable("tags.key-unusable", file=str(file), why=error.strerror or str(error)) from error
@@ -38,18 +39,35 @@ def read_key(name: str, state_dir: Path) -> bytes:
     return key
 
 
-def _make(file: Path) -> None:
-    """Written beside and moved into place: a power cut leaves no half key."""
-    beside = file.with_name(f"{file.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as out:
-        out.write(os.urandom(32).hex() + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
+def read_tag_keys(name: str, state_dir: Path) -> dict[str, bytes]:
+    """Keys of encrypted tags: `<keyed hash> <32 hex digits>` a line, `#` begins a comment.
+
+    Args:
+        name: of a systemd credential, else of a file in the state directory; no such file: no keys.
+        state_dir: that directory.
+
+    Raises:
+        SourceUnavailable: `tags.key-unusable` or `tags.bad-tag-key`.
+    """
+    file = _place(name, state_dir)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise SourceUnavailable("tags.key-unusable", file=str(file), why=why) from error
+    keys = {}
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].lower().split()
+        if not words:
+            continue
+        if len(words) != 2 or not all(re.fullmatch("[0-9a-f]{32}", word) for word in words):  # noqa: PLR2004  hash and key
+            raise SourceUnavailable("tags.bad-tag-key", file=str(file), line=number)
+        keys[words[0]] = bytes.fromhex(words[1])
+    return keys
+
+
+def _place(name: str, state_dir: Path) -> Path:
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(credentials) / name if credentials and (Path(credentials) / name).exists() else state_dir / name

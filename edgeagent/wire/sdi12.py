@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from edgeagent.wire.registers import Scale, Value
 
-__all__ = ["Ask", "Done", "Measurement", "Refused", "Session", "Wait", "crc"]
+__all__ = ["Ask", "Done", "Failed", "Measurement", "Session", "Wait", "crc"]
 
 _MOST_D = 10
 _RETRIES = 2
@@ -77,13 +77,13 @@ class Done(NamedTuple):
     values: list[float]
 
 
-class Refused(NamedTuple):
+class Failed(NamedTuple):
     """No values, and why: silent, wrong-address, crc, no-match, nothing, too-few."""
 
     reason: str
 
 
-Step = Ask | Wait | Done | Refused
+Step = Ask | Wait | Done | Failed
 
 
 def crc(data: bytes) -> bytes:
@@ -97,7 +97,7 @@ def crc(data: bytes) -> bytes:
 
 
 class Session:
-    """One measurement of one sensor; `begin`, then `line` or `silence` until Done or Refused."""
+    """One measurement of one sensor; `begin`, then `line` or `silence` until Done or Failed."""
 
     def __init__(self, address: str, measurement: Measurement) -> None:
         self._address = address.encode("ascii")
@@ -136,7 +136,7 @@ class Session:
             return self._again("no-match")
         seconds, self._expected = int(found[1]), int(found[2])
         if not self._expected:
-            return Refused("nothing")
+            return Failed("nothing")
         self._tries = 0
         self._state = "waiting"
         return self._data() if seconds == 0 else Wait(seconds + _SPARE_S)
@@ -154,17 +154,17 @@ class Session:
         if b"".join(numbers) != said:
             return self._again("no-match")
         if not numbers:
-            return Refused("nothing") if not self._values else Refused("too-few")
+            return Failed("nothing") if not self._values else Failed("too-few")
         self._values += [float(n) for n in numbers]
         self._tries = 0
         if len(self._values) >= self._expected:
             return Done(self._values)
         self._number += 1
-        return self._data() if self._number < _MOST_D else Refused("too-few")
+        return self._data() if self._number < _MOST_D else Failed("too-few")
 
     def _again(self, why: str) -> Step:
         """The same question once more; asking for data does not start a new measurement, so it is safe."""
         self._tries += 1
         if self._tries > _RETRIES:
-            return Refused(why)
+            return Failed(why)
         return self._data() if self._state == "data" else self.begin()

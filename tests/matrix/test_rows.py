@@ -30,7 +30,7 @@ from edgeagent.sources.serial_gauge import SerialGauge, SerialGaugeConfig
 from edgeagent.wire.gauge_lines import Lines
 from edgeagent.wire.registers import decode
 from edgeagent.wire.rtu import Request
-from edgeagent.wire.sdi12 import Done, Refused
+from edgeagent.wire.sdi12 import Done, Failed
 from tests.fakes import Collector, surroundings
 from tests.matrix.rig import Gauge, play
 from tests.sources.test_modbus_gauge import running, until
@@ -405,9 +405,9 @@ def test_31_tcp_half_open_reset_zero_ids_and_split_frames(tmp_path, fault):
 
 
 def test_32_sdi12_bad_crc_lost_service_request_and_wrong_address():
-    assert talk(CHECKED, b"00022", None, b"0+1AAA", b"0+1AAA", b"0+1AAA")[-1] == Refused("crc")
+    assert talk(CHECKED, b"00022", None, b"0+1AAA", b"0+1AAA", b"0+1AAA")[-1] == Failed("crc")
     assert talk(PLAIN, b"00022", None, b"0+1.5+11")[-1] == Done([1.5, 11.0]), "wait ttt, then read"
-    assert talk(PLAIN, b"10022", b"10022", b"10022")[-1] == Refused("wrong-address")
+    assert talk(PLAIN, b"10022", b"10022", b"10022")[-1] == Failed("wrong-address")
 
 
 def test_33_half_a_line_a_bad_checksum_and_two_lines_in_one_read():

@@ -111,7 +111,20 @@ DARK = made(
     span_ms=60_000,
 )
 CROWD = made("tags", Kind.CROWD, {"people": 3, "listening": True})
-TAG = made("tags", Kind.TAG, {"state": "present", "battery": 0.75, "rssi": -71}, entity="tags:9f3c01aa55ee0011")
+TAG = made(
+    "tags",
+    Kind.TAG,
+    {
+        "state": "left",
+        "battery": 0.75,
+        "rssi": -71,
+        "frames": 42,
+        "first_ago": Quantity(310.5, Unit.SECOND),
+        "last_ago": Quantity(62.0, Unit.SECOND),
+    },
+    entity="tags:9f3c01aa55ee0011",
+    facts={"day": "2026-11-18"},
+)
 GATEWAY = made(
     "host",
     Kind.GATEWAY,
@@ -141,6 +154,7 @@ SOS = made(
     Kind.ALERT,
     {"active": True, "sub_category": "sos", "severity": "critical", "level_name": ""},
     entity="tags:9f3c01aa55ee0011",
+    facts={"day": "2026-11-18", "alias": "T-008"},
 )
 GAP = made(
     "miyagawa",

@@ -12,7 +12,7 @@ from edgeagent.ngsi import entities, iota_json, iota_ul, ld, v2
 from edgeagent.ngsi.terms import attribute_name
 from edgeagent.ports import Site
 from edgeagent.reading import Kind, Moment, Quality, Quantity, TimeTrust, Unit
-from tests.ngsi.samples import AT, BLIND, DARK, FLOOD, SITE, SOS, TRAFFIC, WATER, made, metres
+from tests.ngsi.samples import AT, BLIND, DARK, FLOOD, SITE, SOS, TAG, TRAFFIC, WATER, made, metres
 from tests.ngsi.smart_data_models import key_values
 
 
@@ -79,6 +79,14 @@ def test_alerts():
     found = values(SOS)
     assert found["category"] == "health" and found["alertKind"] == "sos" and "subCategory" not in found
     assert found["alertSource"] == "urn:ngsi-ld:Device:GW-0147:tags:9f3c01aa55ee0011"
+
+
+def test_a_tag_that_left_is_told_as_one_passage():
+    found = values(TAG)
+    assert (found["deviceState"], found["batteryLevel"], found["rssi"], found["framesHeard"]) == ("left", 0.75, -71, 42)
+    assert found["firstSeen"] == "2026-11-18T11:01:30.734Z" and found["lastSeen"] == "2026-11-18T11:05:39.234Z"
+    assert found["pseudonymDay"] == "2026-11-18"
+    assert values(SOS)["tagAlias"] == "T-008"
 
 
 def test_ids_are_ascii_and_never_too_long():

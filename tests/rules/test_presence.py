@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from edgeagent.reading import Kind, Moment, Quality, Quantity, Reading, ReadingClass, Unit
 from edgeagent.rules.presence import Presence, PresenceConfig
 from edgeagent.simulate.tags import crowd
-from edgeagent.sources.pseudonym import DayNames, day_key
+from edgeagent.sources.allow_list import AllowList, Listed
+from edgeagent.sources.pseudonym import Names, keyed_hash, list_key
 from edgeagent.sources.tag_windows import TagWindows
 from edgeagent.wire.beacons import decode
 
@@ -231,6 +232,32 @@ def test_heartbeats_repeat_state_and_people():
     assert street.people() == [0, 1, 1, 1]
 
 
+def test_a_stay_is_one_passage_with_first_last_strongest_and_how_many():
+    street = Street()
+    for second, rssi in ((10, -80), (14, -62), (20, -71), (40, -90)):
+        street.hear(second, rssi=rssi, frames=2)
+    street.advance(200)
+    left = [r for r in street.said if r.kind is Kind.TAG][-1]
+    assert left.quantities["state"].value == "left"
+    told = {name: q.value for name, q in left.quantities.items()}
+    ends = left.at.mono_ms / 1000 - 1000
+    assert (ends - told["first_ago"], ends - told["last_ago"]) == (10, 40)
+    assert (told["frames"], told["rssi"]) == (8, -62)
+    entered = next(r for r in street.said if r.kind is Kind.TAG)
+    assert set(entered.quantities) == {"state", "last_ago"}  # no series of strengths
+
+
+def test_an_sos_told_before_a_restart_is_not_told_again_and_ends_in_time():
+    street = Street()
+    street._feed(Kind.TAG, ANN, {"sos_told_s": Quantity(3000.0, Unit.SECOND)}, {"day": DAY, "alias": "T-008"})
+    assert street.alerts() == [] and street.said[-1].kind is Kind.CROWD
+    street.advance(599)
+    assert street.alerts() == []
+    street.advance(602)
+    (ended,) = street.alerts()
+    assert ended.quantities["active"].value is False and ended.facts == {"day": DAY, "alias": "T-008"}
+
+
 def test_before_the_source_spoke_the_number_of_people_is_not_claimed():
     rule = Presence(PresenceConfig(), "square")
     assert list(rule.tick(at(1))) == []
@@ -277,16 +304,18 @@ def test_every_stay_that_begins_ends_and_people_is_never_negative(steps):
 def test_a_simulated_walk_is_told_as_it_was():
     """Radio frames of people walking by, through decoder, windows and rule, against the truth."""
     walk = crowd(3, seconds=300)
-    windows = TagWindows("square", dict.fromkeys(walk.allow_list, ""), every_s=2.0)
-    names = DayNames(DAY, day_key(b"k" * 16, DAY, "GW"))
-    entity = {tag: f"square:{names.pseudonym(tag)}" for tag in walk.allow_list}
+    key = b"k" * 16
+    lines = [Listed(keyed_hash(list_key(key), tag).hex()) for tag in walk.allow_list]
+    windows = TagWindows("square", AllowList(list_key(key), lines), every_s=2.0)
+    names = Names(key, "GW")
+    entity = {tag: f"square:{names.of_day(0).pseudonym(tag)}" for tag in walk.allow_list}
     street, wrong, checked = Street(), 0, 0
     for frame in walk.frames():
         street.advance(frame.at_s)
         sighting = decode(frame.manufacturer_data, frame.service_data, address=frame.address)
         if sighting:
             windows.note(sighting, frame.rssi, frame.at_s, lambda seconds=frame.at_s: at(seconds))
-        for reading in windows.due(frame.at_s, lambda: names):
+        for reading in windows.due(frame.at_s, names):
             street.said += street.rule.feed(reading)
         for tag, who in entity.items():
             surely_here = (

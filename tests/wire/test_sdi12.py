@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeagent.wire.registers import Scale, Value
-from edgeagent.wire.sdi12 import Ask, Done, Measurement, Refused, Session, Wait, crc
+from edgeagent.wire.sdi12 import Ask, Done, Failed, Measurement, Session, Wait, crc
 
 PLAIN = Measurement("M", False, {"level": 0, "temperature": 1}, {"level": Scale(), "temperature": Scale()})
 CHECKED = Measurement("M", True, PLAIN.places, PLAIN.fields)
@@ -53,8 +53,8 @@ def test_a_bad_crc_is_asked_for_again_without_measuring_again():
 
 
 def test_always_a_bad_crc_is_refused():
-    assert talk(CHECKED, b"00002", b"0+1AAA", b"0+1AAA", b"0+1AAA")[-1] == Refused("crc")
-    assert talk(CHECKED, b"00002", b"0", b"0", b"0")[-1] == Refused("crc"), "no CRC at all"
+    assert talk(CHECKED, b"00002", b"0+1AAA", b"0+1AAA", b"0+1AAA")[-1] == Failed("crc")
+    assert talk(CHECKED, b"00002", b"0", b"0", b"0")[-1] == Failed("crc"), "no CRC at all"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_always_a_bad_crc_is_refused():
     ],
 )
 def test_no_values_and_why(lines, why):
-    assert talk(PLAIN, *lines)[-1] == Refused(why)
+    assert talk(PLAIN, *lines)[-1] == Failed(why)
 
 
 def test_another_sensors_words_while_waiting_are_no_service_request():
@@ -93,10 +93,10 @@ def test_it_always_comes_to_an_end(lines):
     session = Session("0", CHECKED)
     step = session.begin()
     for line in [*lines, *[None] * 12]:
-        if isinstance(step, Done | Refused):
+        if isinstance(step, Done | Failed):
             break
         step = session.silence() if line is None else session.line(line)
-    assert isinstance(step, Done | Refused)
+    assert isinstance(step, Done | Failed)
 
 
 @given(st.binary(max_size=60))
