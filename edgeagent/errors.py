@@ -7,7 +7,8 @@
     ├── OutboxUnavailable     readings cannot be made durable: keep them in RAM, say so, retry
     ├── UplinkUnavailable     the receiver is away: keep everything, try again later
     │   └── UplinkRefused     it answers, and says no (credentials, tenant): keep, alarm, retry slowly
-    └── UpdateRefused         stay with what runs
+    ├── UpdateRefused         stay with what runs
+    └── UpdateUnavailable     nothing to be had there now: stay, ask again later
 
 An error is a code and facts, no prose: `messages` turns it into Japanese or English text that
 says what happened, where, and what to do.  Foreign exceptions become ours at the door of the
@@ -23,6 +24,7 @@ __all__ = [
     "OutboxUnavailable",
     "SourceUnavailable",
     "UpdateRefused",
+    "UpdateUnavailable",
     "UplinkRefused",
     "UplinkUnavailable",
 ]
@@ -84,3 +86,7 @@ class UplinkRefused(UplinkUnavailable):
 
 class UpdateRefused(EdgeAgentError):
     """An update is not trusted or did not prove itself."""
+
+
+class UpdateUnavailable(EdgeAgentError):
+    """Signed files cannot be fetched or stored now; nothing is known to be wrong with them."""

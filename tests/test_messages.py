@@ -20,6 +20,8 @@ RAISERS = {
     "UplinkUnavailable",
     "UplinkRefused",
     "UpdateRefused",
+    "UpdateUnavailable",
+    "Missing",
 }
 
 

@@ -40,9 +40,12 @@ ALSO = {
     "uplinks/http.py": "urllib3",
     "uplinks/iota_mqtt.py": "ngsi",
     "uplinks/mqtt_link.py": "paho",
+    "update/trust.py": "tuf",
+    "update/origin.py": "urllib3",
 }
 LIGHT = ("typer", "msgspec")  # allowed everywhere: values are msgspec Structs; typer only in cli, tested below
 HEAVY = {"cv2", "onnxruntime", "numpy", "bleak", "pymodbus", "paho", "serial", "urllib3", "dbus_fast", "rich"}
+HEAVY |= {"tuf", "securesystemslib", "cryptography"}
 
 
 def files():
@@ -147,7 +150,8 @@ def test_daemon_without_camera_loads_no_camera_library(tmp_path):
         "from edgeagent.daemon.build import build, read_config\n"
         f"config, problems = read_config(Path({str(config)!r}))\nassert config, [str(p) for p in problems]\n"
         "build(config, SystemClock())\n"
-        "heavy = sorted(set(sys.modules) & {'cv2', 'onnxruntime', 'numpy', 'bleak', 'pymodbus', 'paho', 'rich'})\n"
+        "heavy = {'cv2', 'onnxruntime', 'numpy', 'bleak', 'pymodbus', 'paho', 'rich', 'tuf', 'cryptography'}\n"
+        "heavy = sorted(set(sys.modules) & heavy)\n"
         "print('HEAVY', heavy)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
