@@ -38,8 +38,9 @@ from edgeagent.errors import EdgeAgentError, UpdateRefused, UpdateUnavailable
 from edgeagent.reading import TimeTrust
 from edgeagent.update import durable
 from edgeagent.update.origin import Missing, Origin
+from edgeagent.update.resolve import Named
 
-__all__ = ["FAR_AHEAD_S", "Floors", "Seen", "Target", "Trust", "effective_s"]
+__all__ = ["FAR_AHEAD_S", "Floors", "Seen", "Trust", "effective_s"]
 
 FAR_AHEAD_S = 400 * 86_400  # no box is offline so long and comes back with a clock to be believed
 _TIME_STEP_S = 6 * 3600  # the floor of time is written so often at most: an SD card wears out
@@ -51,28 +52,6 @@ _CODES = (
     (exceptions.LengthOrHashMismatchError, "update.tampered"),
     (exceptions.UnsignedMetadataError, "update.not-signed"),
 )
-
-
-class Target(msgspec.Struct, frozen=True):
-    """A file that signed metadata names.
-
-    Attributes:
-        path: within `targets/`.
-        length: bytes.
-        sha256: hex.
-        custom: what the signer said about it.
-    """
-
-    path: str
-    length: int
-    sha256: str
-    custom: dict[str, object]
-
-    @property
-    def sequence(self) -> int:
-        """Number of the publication that changed it; a higher one may undo a lower one."""
-        found = self.custom.get("seq")
-        return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
 
 
 class Floor(msgspec.Struct, frozen=True):
@@ -163,7 +142,7 @@ class Trust:
             first = min(expiries, key=lambda name: expiries[name])
             return Seen({n: r.version for n, r in roles.items()}, expiries[first], first, at_s)
 
-    def find(self, path: str) -> Target | None:
+    def find(self, path: str) -> Named | None:
         """What signed metadata says about a path; None when it is nobody's.
 
         Raises:
@@ -180,9 +159,9 @@ class Trust:
         digest = found.hashes.get("sha256", "")
         if not digest:
             raise UpdateRefused("update.bad-metadata", where=self._origin.where, why=f"{path}: no sha256")
-        return Target(path, found.length, digest, custom if isinstance(custom, dict) else {})
+        return Named(path, digest, found.length, custom if isinstance(custom, dict) else {})
 
-    def fetch(self, target: Target) -> Path:
+    def fetch(self, target: Named) -> Path:
         """A verified copy of a target, whole and durable; goes on where an earlier attempt stopped.
 
         Raises:
@@ -209,7 +188,7 @@ class Trust:
             if file.name.removesuffix(".part") not in keep:
                 file.unlink(missing_ok=True)
 
-    def _download(self, target: Target, part: Path) -> bool:
+    def _download(self, target: Named, part: Path) -> bool:
         """Fetch the rest of a target; whether there was something to go on from."""
         had = part.stat().st_size if part.exists() else 0
         if had > target.length:
@@ -217,16 +196,16 @@ class Trust:
             had = 0
         folder, slash, name = target.path.rpartition("/")
         size = had
-        if size < target.length:
-            with part.open("ab") as file:
-                for piece in self._origin.read(f"targets/{folder}{slash}{target.sha256}.{name}", size):
-                    size += len(piece)
-                    if size > target.length:
-                        part.unlink()
-                        raise UpdateRefused("update.tampered", where=self._origin.where, file=target.path)
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
+        with part.open("ab") as file:
+            rest = self._origin.read(f"targets/{folder}{slash}{target.sha256}.{name}", size)
+            for piece in rest if size < target.length else ():
+                size += len(piece)
+                if size > target.length:
+                    part.unlink()
+                    raise UpdateRefused("update.tampered", where=self._origin.where, file=target.path)
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
         return had > 0
 
     def _refreshed(self) -> _Updater:

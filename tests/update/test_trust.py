@@ -409,3 +409,9 @@ def test_prune_keeps_what_is_named(box):
     trust = Trust(box.folder, box.shelf, box.forge.bootstrap, box.clock)
     trust.prune({hashlib.sha256(BIG).hexdigest()})
     assert [p.name for p in (box.folder / "targets").iterdir()] == [hashlib.sha256(BIG).hexdigest()]
+
+
+def test_an_empty_file_is_a_file(box, forge):
+    forge.put("city-007", PATH, b"", seq=2)
+    forge.publish("city-007")
+    assert box.poll()[0] == b""
