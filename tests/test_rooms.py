@@ -27,6 +27,7 @@ ALSO = {
     "sources/bluez_watch.py": "dbus_fast",
     "simulate/bluez.py": "dbus_fast",
     "sources/camera_worker.py": "vision shipped cv2 numpy onnxruntime",
+    "sources/model_trial.py": "vision numpy",
     "sources/video.py": "vision cv2 numpy",
     "sources/detector.py": "vision shipped cv2 numpy onnxruntime",
     "sources/count_eval.py": "vision shipped cv2 numpy onnxruntime",

@@ -36,6 +36,7 @@ from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Site, Surroundings, Uplink, UplinkStats
 from edgeagent.reading import Reading
 from edgeagent.rules.chain import Chain
+from edgeagent.update.section import UpdateSection
 
 __all__ = ["Agent", "build", "catalogue", "read_config"]
 
@@ -54,6 +55,7 @@ def catalogue() -> Catalogue:
         rule=lambda name: rules.rule(name).Config,
         uplink=lambda name: uplinks.driver(name).Config,
         outbox=OutboxConfig,
+        update=UpdateSection,
     )
 
 

@@ -40,7 +40,7 @@ def test_killed_at_every_step_of_an_update(tmp_path, forge):  # noqa: F811
         forge.files.update(forge_now)
         restart()
 
-    steps = at_each_step(lambda: box.poll(), check)  # noqa: PLW0108  looked up in the child
+    steps = at_each_step(lambda: box.poll(), check, every=3)  # noqa: PLW0108  looked up in the child
     assert steps > 20, steps
 
 
