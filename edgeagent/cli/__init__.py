@@ -16,8 +16,18 @@ from edgeagent import messages
 from edgeagent.cli import agent
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
+from edgeagent.cli.fleet import app as fleet
 from edgeagent.cli.outbox import app as outbox
-from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable, UplinkRefused, UplinkUnavailable
+from edgeagent.cli.update import app as update
+from edgeagent.errors import (
+    ConfigError,
+    EdgeAgentError,
+    SourceUnavailable,
+    UpdateRefused,
+    UpdateUnavailable,
+    UplinkRefused,
+    UplinkUnavailable,
+)
 
 __all__ = ["app", "main"]
 
@@ -36,9 +46,18 @@ app.command()(agent.status)
 app.command()(agent.version)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
+app.add_typer(update, name="update")
+app.add_typer(fleet, name="fleet")
 app.command()(demo)
 
-_EXIT = ((ConfigError, 2), (SourceUnavailable, 3), (UplinkRefused, 5), (UplinkUnavailable, 4))
+_EXIT = (
+    (ConfigError, 2),
+    (SourceUnavailable, 3),
+    (UplinkRefused, 5),
+    (UplinkUnavailable, 4),
+    (UpdateRefused, 5),
+    (UpdateUnavailable, 4),
+)
 
 
 def main() -> None:

@@ -209,6 +209,8 @@ def _source_status(seen: SourceHealth, now_ms: int, lang: str) -> SourceStatus:
         last_problem_age_s=None
         if seen.last_problem_at is None
         else round((now_ms - seen.last_problem_at.mono_ms) / 1000, 1),
+        well=seen.well(now_ms),
+        healed=seen.healed,
     )
 
 
@@ -227,6 +229,7 @@ def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, now_ms: int, l
         last_ok_s=None if seen.last_ok_mono_ms is None else round((now_ms - seen.last_ok_mono_ms) / 1000, 1),
         problems=dict(seen.problems),
         last_problem=_say(seen.last_problem, lang) if seen.state == "down" else None,
+        well=seen.state != "down" and seen.well(stats.waiting if stats else 0),
     )
 
 

@@ -99,6 +99,7 @@ class Courier:
     async def _deliver(self, uplink: Uplink, batch: Batch) -> float:
         """Deliver and settle one batch; returns the pause before the next, in seconds."""
         began_s = self._clock.mono()
+        self._health.busy_since_mono_ms = round(began_s * 1000)
         try:
             delivery = await uplink.deliver(batch.rows, behind=not batch.whole)
         except UplinkUnavailable as error:
@@ -108,6 +109,8 @@ class Courier:
         except Exception:
             await self._settle(batch, NOTHING)  # a bug must not keep the rows on lease
             raise
+        finally:
+            self._health.busy_since_mono_ms = None
         self._charge(batch, delivery.bytes_sent)
         self._pace.took(len(batch.rows), self._clock.mono() - began_s)
         await self._settle(batch, delivery)

@@ -145,6 +145,12 @@ class Repository:
         durable.write(at.with_name(at.name + ".removed") if content is None else at, content or b"", mode=0o644)
         at.with_name(at.name + ("" if content is None else ".removed")).unlink(missing_ok=True)
 
+    def undo(self, path: str) -> None:
+        """Take a draft back."""
+        self._owner(path, book.read(self.folder))
+        for name in (path, f"{path}.removed"):
+            (self.drafts / name).unlink(missing_ok=True)
+
     def drafted(self) -> dict[str, bytes | None]:
         """What `publish` would sign: content by path; None for what goes away."""
         found: dict[str, bytes | None] = {}

@@ -33,7 +33,7 @@ PRINCIPAL = {
     Kind.TRAFFIC: ("count",),
     Kind.CROWD: ("people", "listening"),
     Kind.TAG: ("state",),
-    Kind.GATEWAY: ("uptime",),
+    Kind.GATEWAY: ("uptime", "config_applied"),
     Kind.ALERT: ("active",),
     Kind.GAP: ("readings",),
 }
@@ -77,6 +77,9 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "uptime": "uptime",
         "load": "load",
         "clock_synced": "clockSynced",
+        "config_applied": "configApplied",
+        "config_desired": "configDesired",
+        "config_signed_days": "configSignedDays",
     },
     Kind.ALERT: {
         "active": "active",
@@ -101,6 +104,9 @@ FACTS: dict[Kind, dict[str, str]] = {
         "kernel": "osVersion",
         "board": "hardwareVersion",
         "python": "runtimeVersion",
+        "config_state": "configState",
+        "config_reason": "configReason",
+        "config_hash": "configHash",
     },
     Kind.ALERT: {},
     Kind.GAP: {"reason": "gapReason", "class": "deliveryClass", "ranges": "missingRanges"},

@@ -26,9 +26,10 @@ from edgeagent.update.section import UpdateSection
 from edgeagent.update.slots import Slots, local_layer
 from edgeagent.update.trial import Release
 
-__all__ = ["FOLDER_ENV", "SLOT_ENV", "Plan", "checked", "folder_of", "note_end", "plan", "section_of"]
+__all__ = ["CONFIG_ENV", "FOLDER_ENV", "SLOT_ENV", "Plan", "checked", "folder_of", "note_end", "plan", "section_of"]
 
 FOLDER_ENV = "EDGEAGENT_UPDATE"  # the update folder, for the daemon
+CONFIG_ENV = "EDGEAGENT_CONFIG"  # the gateway's own file, whatever the daemon was started with
 SLOT_ENV = "EDGEAGENT_SLOT"  # a release's models and profiles, for the daemon and its workers
 _ENDED = "ended"  # written by the unit's ExecStopPost: systemd's $SERVICE_RESULT
 
@@ -110,7 +111,7 @@ def plan(config: Path, clock: Clock, check: Check) -> Plan:
                 merged = write_merged(slots, release, data, config, section)
                 problems = checked(check, merged, slots.slot(release))
                 if not problems:
-                    return Plan(merged, _environment(folder, slots.slot(release)), release, tuple(why_not))
+                    return Plan(merged, _environment(config, folder, slots.slot(release)), release, tuple(why_not))
                 error: EdgeAgentError = UpdateRefused(
                     "update.invalid", release=release[:12], why=str(_text(problems[0]))
                 )
@@ -124,7 +125,7 @@ def plan(config: Path, clock: Clock, check: Check) -> Plan:
             slots.write(record)
     except OSError as error:  # no record can be written: no trial, no update, but measuring
         why_not.append(("update.disk", {"why": error.strerror or str(error)}))
-    return msgspec.structs.replace(own, environment=_environment(folder, None), why_not=tuple(why_not))
+    return msgspec.structs.replace(own, environment=_environment(config, folder, None), why_not=tuple(why_not))
 
 
 def write_merged(slots: Slots, release: str, data: Mapping[str, Any], config: Path, section: UpdateSection) -> Path:
@@ -180,8 +181,8 @@ def checked(check: Check, path: Path, slot: Path) -> list[ConfigError]:
             os.environ[SLOT_ENV] = before
 
 
-def _environment(folder: Path, slot: Path | None) -> dict[str, str]:
-    found = {FOLDER_ENV: str(folder)}
+def _environment(config: Path, folder: Path, slot: Path | None) -> dict[str, str]:
+    found = {CONFIG_ENV: str(config.absolute()), FOLDER_ENV: str(folder)}
     if slot is not None:
         found[SLOT_ENV] = str(slot)
     return found

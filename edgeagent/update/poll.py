@@ -1,7 +1,8 @@
-"""One poll: fetch, verify, merge, validate, store, note, ask for a restart.
+"""One poll: fetch, verify, merge, validate, store, and note in the record that it is to be tried.
 
 Runs as a short-lived process.  Every step may be the last one: what was fetched stays fetched, a
-slot is whole or absent, and only the record decides; polling again does the rest.
+slot is whole or absent, and only the record decides; polling again does the rest.  The record is the
+request as well: the running agent sees `staged` and ends, so that it is started with it.
 """
 
 from __future__ import annotations
@@ -37,9 +38,6 @@ class Agent:
     def unwell(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """(sources without a valid value, uplinks that are down); None when nobody answers."""
         return None
-
-    def restart(self) -> None:
-        """Ask it to end, so that it is started again."""
 
 
 NoAgent = Agent()
@@ -218,7 +216,6 @@ class _Polling:
             raise UpdateUnavailable("update.disk", why=error.strerror or str(error)) from error
         self.slots.prune([*keep, ""])
         self.log.note("config-staged", release=release.name[:12], sequence=release.sequence, files=len(files))
-        self.agent.restart()
 
     def _root(self) -> bytes:
         file = Path(self.section.root)
