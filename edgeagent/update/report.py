@@ -134,6 +134,9 @@ def report(folder: Path, *, gateway: str, version: str, ring: str, wall_ms: int,
 
 def _reason(record: Record, note: PollNote | None) -> tuple[str, dict[str, str]]:
     if note and note.what in ("refused", "unavailable"):
+        for one in record.refused:  # why it is in quarantine says more than that it is
+            if note.code == "update.quarantined" and one.release.name == note.release:
+                return one.code, one.facts
         return note.code, note.facts
     if record.last and record.last.what == "rolled-back":
         return record.last.code, record.last.facts
