@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 # The programs that real tests talk to, and the Debian packages that bring them.
-TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc
-PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev
+TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb
+PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg
 
 .PHONY: demo test unit check bench torture tools wheel requirements clean
 

@@ -18,6 +18,8 @@ from edgeagent.reading import Moment, TimeTrust
 
 __all__ = ["Clock", "SystemClock"]
 
+# systemd-timesyncd(8): there while the clock is synchronised.  The unit's ProtectClock= denies adjtimex.
+_TIMESYNC = Path("/run/systemd/timesync/synchronized")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR = 5  # adjtimex(2): "the system clock is not synchronized to a reliable server"
 _TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit Linux; only modes=0 (read) is used
@@ -59,7 +61,9 @@ class SystemClock:
 
     def _ask_kernel(self) -> TimeTrust:
         state = self._libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-        return TimeTrust.UNSYNCED if state in (-1, _TIME_ERROR) else TimeTrust.SYNCED
+        if state == -1:
+            return TimeTrust.SYNCED if _TIMESYNC.exists() else TimeTrust.UNSYNCED
+        return TimeTrust.UNSYNCED if state == _TIME_ERROR else TimeTrust.SYNCED
 
 
 def _read_boot_id() -> str:

@@ -70,6 +70,7 @@ class Config:
     outbox: msgspec.Struct
     sources: Sequence[SourceSection]
     uplinks: Sequence[UplinkConfig]
+    update: msgspec.Struct | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Catalogue:
         rule: rule name -> config type.
         uplink: driver name -> config type.
         outbox: type of the `[outbox]` section.
+        update: type of the `[update]` section; None where there is none.
 
     The callables raise ConfigError for a name they do not know; its fact `choices` lists what they do.
     """
@@ -89,6 +91,7 @@ class Catalogue:
     rule: Callable[[str], type[msgspec.Struct]]
     uplink: Callable[[str], type[UplinkConfig]]
     outbox: type[msgspec.Struct]
+    update: type[msgspec.Struct] | None = None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -113,7 +116,7 @@ def load(data: Mapping[str, Any], catalogue: Catalogue) -> tuple[Config | None, 
     Returns:
         (config, []) or (None, every mistake found, in file order).
     """
-    problems = list(_unknown(data, ("gateway", "outbox", "sources", "uplinks"), ""))
+    problems = list(_unknown(data, ("gateway", "outbox", "sources", "uplinks", "update"), ""))
     if isinstance(data.get("gateway"), Mapping):
         gateway, found = decode(GatewayConfig, data["gateway"], "gateway")
     else:
@@ -134,11 +137,15 @@ def load(data: Mapping[str, Any], catalogue: Catalogue) -> tuple[Config | None, 
         if uplink:
             uplinks.append(uplink)
             problems += _no_such_source(uplink, path, data.get("sources", []))
+    update, found = (
+        decode(catalogue.update, data["update"], "update") if "update" in data and catalogue.update else (None, [])
+    )
+    problems += found
     problems += _twice("sources", [s.config.id for s in sources])
     problems += _twice("uplinks", [u.id for u in uplinks])
     if problems or gateway is None or outbox is None:
         return None, problems
-    return Config(gateway, outbox, tuple(sources), tuple(uplinks)), []
+    return Config(gateway, outbox, tuple(sources), tuple(uplinks), update), []
 
 
 def decode(kind: type[T], data: object, path: str, *, also: Sequence[str] = ()) -> tuple[T | None, list[ConfigError]]:

@@ -8,6 +8,7 @@
     ├── UplinkUnavailable     the receiver is away: keep everything, try again later
     │   └── UplinkRefused     it answers, and says no (credentials, tenant): keep, alarm, retry slowly
     ├── UpdateRefused         stay with what runs
+    ├── UpdateUnavailable     nothing to be had there now: stay, ask again later
     └── Refused               what a person asked for is not done, and why
 
 An error is a code and facts, no prose: `messages` turns it into Japanese or English text that
@@ -25,6 +26,7 @@ __all__ = [
     "Refused",
     "SourceUnavailable",
     "UpdateRefused",
+    "UpdateUnavailable",
     "UplinkRefused",
     "UplinkUnavailable",
 ]
@@ -86,6 +88,10 @@ class UplinkRefused(UplinkUnavailable):
 
 class UpdateRefused(EdgeAgentError):
     """An update is not trusted or did not prove itself."""
+
+
+class UpdateUnavailable(EdgeAgentError):
+    """Signed files cannot be fetched or stored now; nothing is known to be wrong with them."""
 
 
 class Refused(EdgeAgentError):

@@ -300,8 +300,11 @@ def load(name: str) -> tuple[Profile | None, list[ConfigError]]:
     Returns:
         (profile, []) or (None, every mistake found); `facts["path"]` is the place in the file.
     """
+    arrived = shipped.profile(name)
     if name.endswith(".toml"):
         file = Path(name)
+    elif arrived is not None:
+        file = arrived
     elif name in names():
         file = shipped.profiles() / f"{name}.toml"
     else:

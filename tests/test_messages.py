@@ -21,6 +21,8 @@ RAISERS = {
     "UplinkRefused",
     "UpdateRefused",
     "Refused",
+    "UpdateUnavailable",
+    "Missing",
 }
 
 

@@ -43,6 +43,7 @@ ALSO = {
     "sources/count_spot.py": "vision cv2 numpy",
     "sources/model_check.py": "vision numpy",
     "sources/motion_eye.py": "vision cv2 numpy",
+    "sources/model_trial.py": "vision numpy",
     "sources/video.py": "vision cv2 numpy",
     "sources/detector.py": "vision shipped cv2 numpy onnxruntime",
     "sources/count_eval.py": "vision shipped cv2 numpy onnxruntime",
@@ -56,6 +57,8 @@ ALSO = {
     "uplinks/http.py": "urllib3",
     "uplinks/iota_mqtt.py": "ngsi",
     "uplinks/mqtt_link.py": "paho",
+    "update/trust.py": "tuf",
+    "update/origin.py": "urllib3",
 }
 LIGHT = ("typer", "msgspec")  # allowed everywhere: values are msgspec Structs; typer only in cli, tested below
 HEAVY = {
@@ -70,6 +73,8 @@ HEAVY = {
     "dbus_fast",
     "rich",
     "cryptography",
+    "tuf",
+    "securesystemslib",
 }
 
 
@@ -175,7 +180,8 @@ def test_daemon_without_camera_loads_no_camera_library(tmp_path):
         "from edgeagent.daemon.build import build, read_config\n"
         f"config, problems = read_config(Path({str(config)!r}))\nassert config, [str(p) for p in problems]\n"
         "build(config, SystemClock())\n"
-        "heavy = sorted(set(sys.modules) & {'cv2', 'onnxruntime', 'numpy', 'bleak', 'pymodbus', 'paho', 'rich'})\n"
+        "heavy = {'cv2', 'onnxruntime', 'numpy', 'bleak', 'pymodbus', 'paho', 'rich', 'tuf', 'cryptography'}\n"
+        "heavy = sorted(set(sys.modules) & heavy)\n"
         "print('HEAVY', heavy)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

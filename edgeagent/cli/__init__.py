@@ -16,11 +16,22 @@ from edgeagent import messages
 from edgeagent.cli import agent
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
+from edgeagent.cli.fleet import app as fleet
 from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.scan import app as scan
+from edgeagent.cli.update import app as update
 from edgeagent.cli.wipe import wipe
-from edgeagent.errors import ConfigError, EdgeAgentError, Refused, SourceUnavailable, UplinkRefused, UplinkUnavailable
+from edgeagent.errors import (
+    ConfigError,
+    EdgeAgentError,
+    Refused,
+    SourceUnavailable,
+    UpdateRefused,
+    UpdateUnavailable,
+    UplinkRefused,
+    UplinkUnavailable,
+)
 
 __all__ = ["app", "main"]
 
@@ -40,11 +51,21 @@ app.command()(agent.version)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")
+app.add_typer(update, name="update")
+app.add_typer(fleet, name="fleet")
 app.add_typer(privacy, name="privacy")
 app.command()(wipe)
 app.command()(demo)
 
-_EXIT = ((ConfigError, 2), (SourceUnavailable, 3), (UplinkRefused, 5), (UplinkUnavailable, 4), (Refused, 5))
+_EXIT = (
+    (ConfigError, 2),
+    (SourceUnavailable, 3),
+    (UplinkRefused, 5),
+    (UplinkUnavailable, 4),
+    (UpdateRefused, 5),
+    (UpdateUnavailable, 4),
+    (Refused, 5),
+)
 
 
 def main() -> None:

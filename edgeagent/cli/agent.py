@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,9 +22,17 @@ __all__ = ["ask", "check", "read_or_exit", "run", "state_dir_of", "status", "ver
 
 def run(config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
     """Run the agent until SIGTERM or Ctrl-C. エージェントを動かす。"""
-    read_or_exit(config)
+    from edgeagent.clock import SystemClock
+    from edgeagent.daemon import build
+    from edgeagent.update import boot
+
+    plan = boot.plan(config, SystemClock(), lambda path: build.read_config(path)[1])
+    for code, facts in plan.why_not:
+        print(f"! {messages.text(code, facts, messages.language())}", file=sys.stderr)
+    read_or_exit(plan.config)
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "edgeagent.daemon", str(config)])  # noqa: S606  same process id, without typer
+    os.environ.update(plan.environment)
+    os.execv(sys.executable, [sys.executable, "-m", "edgeagent.daemon", str(plan.config)])  # noqa: S606  same process id, without typer
 
 
 def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lang: LangOption = None) -> None:
@@ -50,11 +58,21 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, l
     print(answer.decode() if as_json else show.status(answer), end="")
 
 
-def version(as_json: JsonOption = False, lang: LangOption = None) -> None:
+def version(
+    security_info: Annotated[
+        bool, typer.Option("--security-info", help="Support period, how to report a weakness. サポート期間と連絡先。")
+    ] = False,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
     """Print the version. バージョン。"""
     from edgeagent import __version__
+    from edgeagent.cli import security_info as info
 
-    print(json.dumps({"version": __version__}) if as_json else f"edgeagent {__version__}")
+    if security_info:
+        print(json.dumps(info.document(), ensure_ascii=False) if as_json else info.text())
+        return
+    print(json.dumps({"version": __version__, "model": info.MODEL}) if as_json else f"edgeagent {__version__}")
 
 
 def ask(config: Path, question: str) -> bytes:

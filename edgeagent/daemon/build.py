@@ -38,6 +38,7 @@ from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Site, Surroundings, Uplink, UplinkStats
 from edgeagent.reading import Moment, Reading
 from edgeagent.rules.chain import Chain
+from edgeagent.update.section import UpdateSection
 
 __all__ = ["Agent", "build", "catalogue", "read_config"]
 
@@ -56,6 +57,7 @@ def catalogue() -> Catalogue:
         rule=lambda name: rules.rule(name).Config,
         uplink=lambda name: uplinks.driver(name).Config,
         outbox=OutboxConfig,
+        update=UpdateSection,
     )
 
 
@@ -224,6 +226,8 @@ def _source_status(seen: SourceHealth, now_ms: int, lang: str) -> SourceStatus:
         last_problem_age_s=None
         if seen.last_problem_at is None
         else round((now_ms - seen.last_problem_at.mono_ms) / 1000, 1),
+        well=seen.well(now_ms),
+        healed=seen.healed,
     )
 
 
@@ -247,6 +251,7 @@ def _uplink_status(seen: UplinkHealth, stats: UplinkStats | None, cap: int, now:
         last_ok_s=None if seen.last_ok_mono_ms is None else round((now.mono_ms - seen.last_ok_mono_ms) / 1000, 1),
         problems=dict(seen.problems),
         last_problem=_say(seen.last_problem, lang) if seen.state == "down" else None,
+        well=seen.state != "down" and seen.well(stats.waiting if stats else 0),
     )
 
 

@@ -126,6 +126,7 @@ class Courier:
     async def _deliver(self, uplink: Uplink, batch: Batch) -> float:
         """Deliver and settle one batch; returns the pause before the next, in seconds."""
         began_s = self._clock.mono()
+        self._health.busy_since_mono_ms = round(began_s * 1000)
         try:
             delivery = await uplink.deliver(batch.rows, behind=not batch.whole)
         except UplinkUnavailable as error:
@@ -135,6 +136,8 @@ class Courier:
         except Exception:
             await self._settle(batch, NOTHING)  # a bug must not keep the rows on lease
             raise
+        finally:
+            self._health.busy_since_mono_ms = None
         self._charge(batch, delivery.bytes_sent)
         if batch.lane == "live":
             self._live_at_s = self._clock.mono()

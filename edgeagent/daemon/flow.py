@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +21,7 @@ from edgeagent.clock import Clock
 from edgeagent.daemon.courier import Courier
 from edgeagent.daemon.health import Health, named
 from edgeagent.daemon.pump import Pump
-from edgeagent.errors import EdgeAgentError
+from edgeagent.errors import EdgeAgentError, SourceUnavailable
 from edgeagent.ports import Outbox, Source, Uplink, UplinkConfig
 from edgeagent.reading import Reading
 from edgeagent.rules.chain import Chain
@@ -74,6 +74,23 @@ class Flow:
             )
             for name, make in uplinks.items()
         ]
+        self._links = list(uplinks)
+        self._work: dict[str, asyncio.Task[None]] = {}
+
+    async def take(self, reading: Reading) -> None:
+        """A reading of the agent itself, on the same way as all others."""
+        await self._pump.inlet.put(reading)
+
+    def heal(self, name: str) -> None:
+        """Start a source (by its id) or an uplink (`uplink <id>`) again: it stands still."""
+        for group in self._groups:
+            if name in group.ids:
+                for source in group.ids:
+                    self._health.sources[source].healed += 1
+                name = group.ids[0]
+        work = self._work.get(name)
+        if work is not None:
+            work.cancel()
 
     @property
     def queued(self) -> int:
@@ -85,7 +102,10 @@ class Flow:
         emit = _Emit(self._pump.inlet, self._health, self._clock, self._lang)
         sources = [asyncio.create_task(self._keep_source(g, emit), name=g.ids[0]) for g in self._groups]
         pump = asyncio.create_task(self._keep(self._pump.run, self._pump_failed), name="pump")
-        couriers = [asyncio.create_task(self._keep(c.run, partial(Courier.say, c))) for c in self._couriers]
+        couriers = [
+            asyncio.create_task(self._keep(partial(self._healable, f"uplink {name}", c.run), partial(Courier.say, c)))
+            for name, c in zip(self._links, self._couriers, strict=True)
+        ]
         try:
             await stop.wait()
         finally:
@@ -117,7 +137,7 @@ class Flow:
         async def once() -> None:
             self._set_running(group, running=True)
             try:
-                await group.make().run(emit)
+                await self._healable(group.ids[0], partial(group.make().run, emit))
             finally:
                 self._set_running(group, running=False)
 
@@ -127,6 +147,17 @@ class Flow:
 
         await self._keep(once, failed)
         log.info("%s: finished", ", ".join(group.ids))
+
+    async def _healable(self, name: str, run: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Run as a task that `heal` can end; that counts as a failure, the end of the agent does not."""
+        work = self._work[name] = asyncio.create_task(run(), name=name)
+        try:
+            await work
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is not None and me.cancelling():
+                raise
+            raise SourceUnavailable("daemon.healed", part=name) from None
 
     async def _keep(self, run: Callable[[], Awaitable[None]], failed: Callable[[EdgeAgentError], None]) -> None:
         """Run again after every failure, with growing pauses; returns when `run` does."""
@@ -163,6 +194,9 @@ class _Emit:
 
     async def __call__(self, *readings: Reading) -> None:
         for reading in readings:
+            seen = self._health.sources.get(reading.source)
+            if seen is not None:
+                seen.alive_mono_ms = self._clock.now().mono_ms
             await self._inlet.put(reading)
 
     async def kept(self) -> None:

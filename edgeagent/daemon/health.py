@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,8 +11,9 @@ import msgspec
 from edgeagent import messages
 from edgeagent.daemon.disclosed import Disclosed, Left
 from edgeagent.errors import EdgeAgentError
+from edgeagent.ngsi.entities import verdict
 from edgeagent.ports import DeadLetter, OutboxStats, Row
-from edgeagent.reading import Moment, Quantity, Reading
+from edgeagent.reading import Kind, Moment, Quality, Quantity, Reading
 
 __all__ = [
     "DeadLetters",
@@ -29,6 +31,7 @@ __all__ = [
     "named",
 ]
 
+_LATELY_MS = 600_000  # the slowest usual gauge speaks every ten minutes
 _KEPT_CODES = 32  # a device can fail in many ways, a status page need not grow for ever
 
 
@@ -40,11 +43,25 @@ class SourceHealth:
     driver: str
     name: str = ""
     running: bool = False
+    healed: int = 0
     readings: int = 0
+    valid: int = 0
+    valid_mono_ms: int | None = None
+    alive_mono_ms: int | None = None
     last: Reading | None = None
     problems: Counter[str] = field(default_factory=Counter)
     last_problem: EdgeAgentError | None = None
     last_problem_at: Moment | None = None
+
+    def proved(self, made: Sequence[Reading], raw: Reading) -> None:
+        """A reading came; whether it was a valid one is what the rules left of it, else itself."""
+        if any(_usable(one) for one in made if one.entity == raw.entity) or (not made and _usable(raw)):
+            self.valid += 1
+            self.valid_mono_ms = raw.at.mono_ms
+
+    def well(self, now_ms: int) -> bool:
+        """Whether a valid value came lately."""
+        return self.valid_mono_ms is not None and now_ms - self.valid_mono_ms < _LATELY_MS
 
     def saw(self, reading: Reading) -> None:
         """A reading of this source came out of the rules."""
@@ -56,6 +73,8 @@ class SourceHealth:
         """Count an error by its kind and remember the newest."""
         _count(self.problems, error)
         self.last_problem, self.last_problem_at = error, at
+        if error.code != "daemon.healed":
+            self.alive_mono_ms = at.mono_ms
 
 
 @dataclass
@@ -74,6 +93,11 @@ class UplinkHealth:
     last_problem: EdgeAgentError | None = None
     last_ok_mono_ms: int | None = None
     disclosed: Disclosed = field(default_factory=Disclosed)
+    busy_since_mono_ms: int | None = None
+
+    def well(self, waiting: int) -> bool:
+        """Whether something was acknowledged, or there was nothing to say."""
+        return self.state == "ok" or self.last_ok_mono_ms is not None or (self.state == "idle" and waiting == 0)
 
     def failed(self, error: EdgeAgentError) -> None:
         """Count an error by its kind and remember the newest."""
@@ -124,6 +148,8 @@ class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
     problems: dict[str, int]
     last_problem: Problem | None
     last_problem_age_s: float | None
+    well: bool = True
+    healed: int = 0
 
 
 class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +176,7 @@ class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_ok_s: float | None
     problems: dict[str, int]
     last_problem: Problem | None
+    well: bool = True
     filtered: int = 0
     sent_bytes: int = 0
     bytes_per_reading: float | None = None
@@ -218,6 +245,16 @@ class Retried(msgspec.Struct, frozen=True):
     """The answer to `dead-retry`: how many are owed again."""
 
     retried: int
+
+
+def _usable(reading: Reading) -> bool:
+    """Whether a reading says something about the world that may be believed."""
+    if reading.kind in (Kind.ALERT, Kind.GAP):
+        return False
+    listening = reading.quantities.get("listening")
+    if listening is not None and listening.value is False:
+        return False
+    return verdict(reading)[0] in (Quality.GOOD, Quality.SUSPECT)
 
 
 def _count(problems: Counter[str], error: EdgeAgentError) -> None:

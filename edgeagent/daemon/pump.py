@@ -77,7 +77,11 @@ class Pump:
             self._receipts.append(reading)
             return
         chain = self._chains.get(reading.source)
-        self._keep(chain.feed(reading) if chain else (reading,))
+        made = tuple(chain.feed(reading)) if chain else (reading,)
+        seen = self._health.sources.get(reading.source)
+        if seen:
+            seen.proved(made, reading)
+        self._keep(made)
 
     def _tick(self) -> None:
         now = self._clock.now()

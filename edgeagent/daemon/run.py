@@ -13,15 +13,16 @@ from pathlib import Path
 from edgeagent import messages
 from edgeagent.clock import Clock, SystemClock
 from edgeagent.config import Config
-from edgeagent.daemon import control, systemd
+from edgeagent.daemon import control, systemd, updates
 from edgeagent.daemon.build import Agent, build
+from edgeagent.daemon.progress import Progress, limit_s
 from edgeagent.errors import EdgeAgentError
 
 __all__ = ["run"]
 
 log = logging.getLogger("edgeagent")
 
-PROGRESS_S = 15.0  # the pump turns once a second; without a turn for so long the watchdog is not fed
+LOOK_S = 5.0  # how often standstill is looked for, without a watchdog to feed
 
 
 def run(config: Config) -> None:
@@ -46,7 +47,7 @@ async def _run(agent: Agent, clock: Clock) -> None:
             await stack.enter_async_context(control.serve(path, agent.answers()))
         except EdgeAgentError as error:  # measuring goes on without it
             log.error("%s", messages.text(error.code, error.facts, lang))  # noqa: TRY400  no traceback
-        watchdog = asyncio.create_task(_feed_watchdog(agent, clock))
+        helpers = [asyncio.create_task(_feed_watchdog(agent, clock)), *updates.start(agent, clock, stop.set)]
         log.info(
             "%s: %d sources, %d uplinks", agent.config.gateway.id, len(agent.health.sources), len(agent.health.uplinks)
         )
@@ -55,18 +56,33 @@ async def _run(agent: Agent, clock: Clock) -> None:
             await agent.flow.run(stop)
         finally:
             systemd.notify("STOPPING=1")
-            watchdog.cancel()
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.wait(helpers, timeout=1)
             with contextlib.suppress(EdgeAgentError):
                 await agent.outbox.close()
+    updates.ended()
     log.info("%s: stopped", agent.config.gateway.id)
 
 
 async def _feed_watchdog(agent: Agent, clock: Clock) -> None:
+    """Start again what stands still; feed the watchdog while everything progresses."""
     every_s = systemd.watchdog_s()
-    while every_s is not None:
-        if clock.now().mono_ms - agent.health.pump_mono_ms < PROGRESS_S * 1000:
+    limits = {s.config.id: limit_s(s.config) for s in agent.config.sources if s.config.enabled}
+    progress = Progress(agent.health, limits, clock.now().mono_ms)
+    said: tuple[str, ...] = ()
+    while True:
+        stage = progress.look(clock.now().mono_ms)
+        for part in stage.heal:
+            log.warning("%s", messages.text("daemon.healed", {"part": part}, agent.config.gateway.lang))
+            agent.flow.heal(part)
+        if stage.feed and every_s is not None:
             systemd.notify("WATCHDOG=1")
-        await asyncio.sleep(every_s)
+        if stage.stuck and stage.stuck != said:
+            facts = {"stuck": ", ".join(stage.stuck)}
+            log.error("%s", messages.text("daemon.standstill", facts, agent.config.gateway.lang))
+        said = stage.stuck
+        await asyncio.sleep(min(every_s or LOOK_S, LOOK_S))
 
 
 def _start_log() -> None:

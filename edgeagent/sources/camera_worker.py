@@ -10,6 +10,7 @@ May import: reading errors clock backoff ports tables vision shipped; onnxruntim
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -172,7 +173,8 @@ def main() -> int:
     # Ctrl-C and systemd signal the whole group; the daemon decides when its worker leaves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.nice(_NICE)
+    with contextlib.suppress(OSError):  # the unit's system call filter may forbid it
+        os.nice(_NICE)
     cv2.setNumThreads(1)
     # File descriptor 1 is for messages alone: a library that prints must not spoil a line.
     out = os.fdopen(os.dup(1), "wb")
