@@ -5,15 +5,15 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 # The programs that real tests talk to, and the Debian packages that bring them.
-TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb
-PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg
+TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm
+PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm
 
 .PHONY: demo test unit check bench torture tools wheel requirements clean
 
 demo: $(VENV)/.runtime
 	$(VENV)/bin/edgeagent demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(SECONDS),--seconds $(SECONDS))
 
-test: $(VENV)/.dev tools check
+test: $(VENV)/.dev tools $(VENV)/bin/prism check
 	$(VENV)/bin/python -m pytest
 
 # The fast part of `make test`, for the edit loop: the pure rooms and the outbox, no device to wait for.
@@ -63,6 +63,13 @@ $(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@
+
+# A validating mock server for the published contract (tests/ngsi/test_prism.py), as it was on that day;
+# a lock file would name addresses.  The newest release that runs on the node of Debian 12.
+$(VENV)/bin/prism: | $(VENV)/bin/python tools
+	@command -v npm >/dev/null || { [ "$$CI" != true ]; exit; }; \
+	npm install --silent --no-audit --no-fund --no-package-lock --before 2026-11-20 --prefix $(VENV)/prism @stoplight/prism-cli@5.14.2 >/dev/null \
+	  && ln -sf ../prism/node_modules/.bin/prism $@
 
 # Newest releases, pinned with the hashes of every wheel (x86-64 and aarch64, Python 3.11 and later).
 requirements: $(VENV)/.dev

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ settings.load_profile("edgeagent")
 
 
 def pytest_configure(config):
+    # what `make test` installs beside python is found by whoever runs pytest
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     config.addinivalue_line("markers", "asyncio: set by pytest-asyncio")
 
 
