@@ -196,6 +196,7 @@ class Ledger:
         accounts: by uplink id.
         order: which rows overtake others.
         buried: rows refused by some uplink and still owed to another.
+        doubtful: rows that a receiver may have though it never said so; known to this process alone.
         lost: rows that went without an acknowledgement.
         thinned: rows that made room for others, and are named in a gap.
     """
@@ -206,6 +207,7 @@ class Ledger:
         self.accounts = {uplink: Account(last) for uplink in uplinks}
         self.order = Order(self.accounts)
         self.buried: set[int] = set()
+        self.doubtful: set[int] = set()
         self.lost = 0
         self.thinned = 0
 
@@ -324,8 +326,8 @@ class Ledger:
         return any(row in one.taken and row not in one.settled for one in self.accounts.values())
 
     def untouched(self, row: int) -> bool:
-        """Whether nobody has settled this row."""
-        return not any(row in one.settled for one in self.accounts.values())
+        """Whether no receiver has this row, as far as is known."""
+        return row not in self.doubtful and not any(row in one.settled for one in self.accounts.values())
 
     def reconcile(self) -> list[Run]:
         """Forget what the configured uplinks have all settled, after the config has changed.
@@ -342,7 +344,8 @@ class Ledger:
         gone = self.store.settle(first, last)
         for begin, end in gone:
             self.order.gone(begin, end)
-            self.buried.difference_update(range(begin, end + 1))
+            for some in (self.buried, self.doubtful):
+                some.difference_update(range(begin, end + 1))
         return gone
 
     def _settle(self, uplink: str, ids: Iterable[int]) -> list[Run]:
@@ -355,8 +358,10 @@ class Ledger:
         for account in self.accounts.values():
             runs = [part for run in runs for part in account.settled.within(*run)]
         gone = [part for run in runs for part in self.store.settle(*run)]
-        for run in gone:
-            self.order.gone(*run)
+        for first, last in gone:
+            self.order.gone(first, last)
+            if self.doubtful:
+                self.doubtful.difference_update(range(first, last + 1))
         refused = 0
         if self.buried:
             for first, last in gone:

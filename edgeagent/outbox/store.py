@@ -183,7 +183,10 @@ class Store:
                 gone += more
                 self._books.bury(uplink, {row: delivery.rejected[row] for row in fresh}, self._clock.now().wall_ms)
             self._books.forget(gone)
-            self._ledger.release(uplink, leased - delivery.accepted - refused)
+            kept = leased - delivery.accepted - refused
+            self._ledger.release(uplink, kept)
+            if delivery.bytes_sent:
+                self._ledger.doubtful |= kept
             if self._books.dirty:
                 self._books.write()
 

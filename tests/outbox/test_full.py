@@ -195,6 +195,25 @@ def test_whatever_the_load_all_is_delivered_or_named(tmp_path_factory, seed, ser
     asyncio.run(fill(path, seed, puts=150, served=served))
 
 
+async def test_a_window_that_may_have_arrived_is_added_to_nothing(tmp_path):
+    """The city may hold it: the same number must not come with another count, nor vehicles twice."""
+    outbox = SqliteOutbox(tmp_path / "outbox.sqlite", FakeClock(), OutboxConfig(max_bytes=SMALL), ("a",))
+    await outbox.put([window(n, 1, end_s=60.0 * n).reading for n in range(1, 9)])
+    batches = [await outbox.lease("a", 3), await outbox.lease("a", 3)]  # the newest, and the oldest
+    seen = {row.reading.sequence for batch in batches for row in batch.rows}
+    for batch in batches:
+        await outbox.settle(batch, Delivery(frozenset(), bytes_sent=900))  # sent, and no answer
+    step = 0
+    while not (await outbox.stats()).thinned:
+        step += 1
+        more = {"facts": {"raw": "f" * 1500}, "cls": ReadingClass.LIVE}
+        await outbox.put([water(float(i), at=at(1000 + step), **more) for i in range(60)])
+    windows = {one.sequence: one for one in await drain(outbox, "a") if one.kind is Kind.TRAFFIC}
+    assert seen == {8, 1, 2, 3} and seen <= windows.keys()
+    assert all(windows[number].span_ms == 60_000 for number in seen)
+    await outbox.close()
+
+
 async def test_far_beyond_every_limit_it_still_takes_what_is_new(tmp_path):
     path = tmp_path / "outbox.sqlite"
     outbox = SqliteOutbox(path, FakeClock(), OutboxConfig(max_bytes=SMALL), ("a",))
