@@ -2,7 +2,8 @@
 
 Normalized unless asked otherwise, because a 1.3 broker answers 400 to the concise form (1.6: the
 same without `type`, a fifth smaller).  `options=update` replaces each
-attribute as a whole, so every sub-attribute (unitCode, observedAt, quality) is sent every time.
+attribute as a whole, so unitCode and observedAt are sent every time; a quality of its own only where
+it is not good, for a good value then replaces a suspect one with its mark (NGSIv2 is otherwise).
 `application/json` with a Link header: in ld+json a batch repeats the @context in each entity.
 """
 
@@ -16,6 +17,7 @@ import msgspec
 
 from edgeagent.ngsi.entities import Attribute, Entity, Form
 from edgeagent.ngsi.replies import Fate, Reply, json_object, per_entity, sort_status
+from edgeagent.reading import Quality
 
 __all__ = [
     "TEMPORAL",
@@ -137,7 +139,7 @@ def _attribute(attribute: Attribute) -> dict[str, Any]:
         made["unitCode"] = attribute.unit_code
     if attribute.observed_at:
         made["observedAt"] = attribute.observed_at
-    if attribute.quality:
+    if attribute.quality and attribute.quality != Quality.GOOD:
         made["quality"] = {"type": "Property", "value": attribute.quality}
     return made
 

@@ -28,8 +28,10 @@ def test_a_gauge_reading():
         "value": 1.234,
         "unitCode": "MTR",
         "observedAt": "2026-11-18T11:06:41.234Z",
-        "quality": {"type": "Property", "value": "good"},
-    }
+    }, "good needs no word: an update replaces the attribute and any doubt that stood at it"
+    doubtful = made("m", Kind.WATER, {"level": Quantity(1.0, Unit.METRE, Quality.SUSPECT)})
+    told = json.loads(ld.normalized(entities.entity(doubtful, SITE)))["waterLevel"]
+    assert told["quality"] == {"type": "Property", "value": "suspect"}
     assert made_["location"] == {"type": "GeoProperty", "value": {"type": "Point", "coordinates": [138.2529, 36.6513]}}
     assert made_["refDevice"]["object"] == "urn:ngsi-ld:Device:GW-0147:miyagawa"
     assert made_["sequenceNumber"]["value"] == 7
