@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision."""
+"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, tags, vision."""
 
 import importlib
 import sys
@@ -9,6 +9,7 @@ BENCHES = {
     "pipeline_http": "agent:pipeline_http",
     "cpu100": "agent:cpu100",
     "footprint": "agent:footprint",
+    "tags": "tags:tags",
     "vision": "vision:vision",
 }
 
