@@ -59,7 +59,7 @@ class Ladder:
         climbed: failures and silences in a row since anybody was heard.
     """
 
-    def __init__(self, *, floor_s: float, canary: bool = False, pace_s: float = 2.0) -> None:
+    def __init__(self, *, floor_s: float, canary: bool = False, pace_s: float = 1.5) -> None:
         self._pace_s = pace_s
         self._floor_s, self._canary = (min(floor_s, _CANARY_S) if canary else floor_s), canary
         self.climbed = 0

@@ -54,7 +54,7 @@ class Patience:
     retry_s: float = 0.5
     longest_s: float = 5.0
     check_s: float = 1.0
-    climb_s: float = 2.0
+    climb_s: float = 1.5
 
 
 @dataclass(frozen=True)
