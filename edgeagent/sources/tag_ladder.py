@@ -112,6 +112,11 @@ class Ladder:
         """
         return self._climb(now_s)
 
+    def skip(self) -> Rung:
+        """The USB device cannot be reset (the radio of a Pi hangs on a UART): the next rung at once."""
+        self._rung = Rung.BLUETOOTHD
+        return Rung.BLUETOOTHD
+
     @property
     def bound_s(self) -> float:
         """Silence that is allowed now, in seconds."""

@@ -210,8 +210,9 @@ class Radio:
                     await watch.power_cycle(adapter)
                 elif adapter is not None:
                     await asyncio.to_thread(reset_usb, adapter.name, self._source)
-        except SourceUnavailable as error:
+        except SourceUnavailable as error:  # of the USB device
             self._ears.problem(error)
+            await self._heal(self.ladder.skip(), watch)
         except FOREIGN as error:
             told = ours(error, self._source, rung.name.lower(), self._patience.start_s / 2)
             why = str(told.facts.get("why", told))
