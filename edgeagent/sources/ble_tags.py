@@ -39,7 +39,6 @@ from edgeagent.wire.tag_profiles import decoder
 
 __all__ = ["BleTags", "BleTagsConfig", "Patience", "TagConfig"]
 
-_log = logging.getLogger(__name__)
 _COUNTERS_S = 600.0
 _STANDS_MS = 90_000_000  # 25 h: an alarm told longer ago is over, whatever `sos_hold_s` says
 _CANARY_SILENT_S = 120.0
