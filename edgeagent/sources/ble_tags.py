@@ -39,7 +39,6 @@ from edgeagent.wire.tag_profiles import decoder
 
 __all__ = ["BleTags", "BleTagsConfig", "Patience", "TagConfig"]
 
-_log = logging.getLogger(__name__)
 _COUNTERS_S = 600.0
 _STANDS_MS = 90_000_000  # 25 h: an alarm told longer ago is over, whatever `sos_hold_s` says
 _CANARY_SILENT_S = 120.0
@@ -134,7 +133,7 @@ class BleTags(Ears):
                 for radio in self._hears:
                     await self.listening(radio, hears=False)
                 raise fault
-            due = windows.due(self._clock.mono(), names)
+            due = windows.due(self._clock.mono(), self._clock.now(), names)
             if due:
                 await emit(*due)
             if any(reading.cls is ReadingClass.ALARM for reading in due):
@@ -206,14 +205,20 @@ class BleTags(Ears):
 
     def heard(self, radio: int, address: str, advertisement: AdvertisementData, now_s: float) -> None:
         """An advertisement of anybody; strangers are forgotten when this returns."""
-        found = decode(
-            advertisement.manufacturer_data, advertisement.service_data, address=address, profiles=self._decoders
-        )
-        if found is None or self._windows is None:
+        windows, manufacturer, service = self._windows, advertisement.manufacturer_data, advertisement.service_data
+        if windows is None:
             return
-        if isinstance(found, Malformed):
-            self._malformed[found.format] = self._malformed.get(found.format, 0) + 1
-        elif self._windows.note(found, advertisement.rssi, now_s, self._clock.now, address=address, radio=radio):
+        sighting = windows.repeats(address, manufacturer, service)
+        if sighting is None:
+            found = decode(manufacturer, service, address=address, profiles=self._decoders)
+            if isinstance(found, Malformed):
+                self._malformed[found.format] = self._malformed.get(found.format, 0) + 1
+            if not isinstance(found, Sighting):
+                return
+            sighting = found
+        pressed = windows.note(sighting, advertisement.rssi, now_s, self._clock.now, address=address, radio=radio)
+        windows.learn(address, manufacturer, service, sighting)
+        if pressed:
             self._wake.set()
 
     def known(self, devices: Sequence[KnownDevice]) -> None:

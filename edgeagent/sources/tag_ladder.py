@@ -1,8 +1,9 @@
 """When is a radio deaf, and what is done about it next.  Pure.
 
 Silence alone proves little: at night, or on a mountain road, nobody may pass for an hour.  So the bound is
-learnt from the site (five times the longest usual gap between two advertisements of anybody), and it starts
-again with every scanner.  A canary, a tag of our own in the cabinet, makes silence a proof.
+learnt from the site (five times the longest usual gap between two advertisements of anybody; at a busy one less
+than the floor will do), and it starts again with every scanner.  A canary, a tag of our own in the cabinet,
+makes silence a proof.
 
     rung 1  a fresh scanner
     rung 2  the adapter off and on
@@ -25,7 +26,10 @@ __all__ = ["Ladder", "Rung"]
 _TIMES_USUAL = 5
 _FORGET = 0.999  # per advertisement: a busy street forgets its longest gap within minutes, a quiet one in days
 _LONGEST_S = 600.0
-_CANARY_S = 15.0  # a canary speaks every few seconds
+_CANARY_S = 10.0  # a canary speaks every few seconds
+_BUSY_S = 15.0  # twenty of a busy site's longest usual gaps, at least this
+_NEXT_RUNG_S = 5.0  # once something is known to be wrong, each rung is given so long
+_LEARNT = 100  # advertisements, before the site is known
 _NEVER_SILENT = 20  # usual gaps that fit into the bound at a site where silence means a fault
 _DOUBTED = 3  # scanners without anybody, after which a radio that proves nothing counts as deaf
 _AGAIN_S = 600.0
@@ -55,12 +59,13 @@ class Ladder:
         climbed: failures and silences in a row since anybody was heard.
     """
 
-    def __init__(self, *, floor_s: float, canary: bool = False, pace_s: float = 2.0) -> None:
+    def __init__(self, *, floor_s: float, canary: bool = False, pace_s: float = 1.5) -> None:
         self._pace_s = pace_s
         self._floor_s, self._canary = (min(floor_s, _CANARY_S) if canary else floor_s), canary
         self.climbed = 0
         self._failed = self._unproven = False
         self._usual_s = 0.0
+        self._adverts = 0
         self._last_s: float | None = None
         self._started_s = 0.0
         self._rung = Rung.SCANNER
@@ -77,6 +82,7 @@ class Ladder:
         else:
             self._usual_s = max(now_s - self._last_s, self._usual_s * _FORGET)
         self._last_s = now_s
+        self._adverts += 1
 
     def failed(self, now_s: float, *, hung: bool = False) -> Rung:
         """A scanner could not be started, or its daemon or adapter went away.
@@ -106,10 +112,20 @@ class Ladder:
         """
         return self._climb(now_s)
 
+    def skip(self) -> Rung:
+        """The USB device cannot be reset (the radio of a Pi hangs on a UART): the next rung at once."""
+        self._rung = Rung.BLUETOOTHD
+        return Rung.BLUETOOTHD
+
     @property
     def bound_s(self) -> float:
         """Silence that is allowed now, in seconds."""
-        bound_s = max(self._floor_s, _TIMES_USUAL * self._usual_s)
+        floor_s = self._floor_s
+        if self._adverts >= _LEARNT:
+            floor_s = min(floor_s, max(_BUSY_S, _NEVER_SILENT * self._usual_s))
+        if self._certain and 0 < self.climbed <= Rung.BLUETOOTHD:
+            floor_s = min(floor_s, _NEXT_RUNG_S)
+        bound_s = max(floor_s, _TIMES_USUAL * self._usual_s)
         if not self._certain or self.climbed > Rung.BLUETOOTHD:
             bound_s *= 2.0 ** min(self.climbed, 10)
         return min(bound_s, _LONGEST_S)

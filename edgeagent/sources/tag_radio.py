@@ -54,7 +54,7 @@ class Patience:
     retry_s: float = 0.5
     longest_s: float = 5.0
     check_s: float = 1.0
-    climb_s: float = 2.0
+    climb_s: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,9 @@ class Radio:
                     await watch.power_cycle(adapter)
                 elif adapter is not None:
                     await asyncio.to_thread(reset_usb, adapter.name, self._source)
-        except SourceUnavailable as error:
+        except SourceUnavailable as error:  # of the USB device
             self._ears.problem(error)
+            await self._heal(self.ladder.skip(), watch)
         except FOREIGN as error:
             told = ours(error, self._source, rung.name.lower(), self._patience.start_s / 2)
             why = str(told.facts.get("why", told))

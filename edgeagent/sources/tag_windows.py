@@ -52,9 +52,9 @@ class _Tag:
     sealed: bytes = b""
     opened: Sighting | None = None
     address: str = ""
+    said_so: tuple[Mapping[int, bytes], Mapping[str, bytes], Sighting] | None = None  # the last frame, decoded
     heard_s: float = float("-inf")
     due_s: float = float("-inf")
-    at: Moment | None = None
     frames: int = 0
     pressed: bool = False
     rssi: dict[int, list[int]] = field(default_factory=dict)
@@ -97,6 +97,28 @@ class TagWindows:
             tag.payload, tag.packet, tag.was_pressed = plain.payload, plain.packet, plain.pressed
             tag.heard_s = mono_s
 
+    def repeats(
+        self, address: str, manufacturer_data: Mapping[int, bytes], service_data: Mapping[str, bytes]
+    ) -> Sighting | None:
+        """What a tag of ours said last, when this is the same once more: most frames are."""
+        tag = self._by_address.get(address)
+        if tag is None or tag.said_so is None:
+            return None
+        manufacturer, service, sighting = tag.said_so
+        return sighting if manufacturer == manufacturer_data and service == service_data else None
+
+    def learn(
+        self,
+        address: str,
+        manufacturer_data: Mapping[int, bytes],
+        service_data: Mapping[str, bytes],
+        sighting: Sighting,
+    ) -> None:
+        """Remember that for `repeats`, if it is a tag of ours."""
+        tag = self._by_address.get(address)
+        if tag is not None:
+            tag.said_so = (manufacturer_data, service_data, sighting)
+
     def note(
         self,
         sighting: Sighting,
@@ -113,12 +135,12 @@ class TagWindows:
             sighting: its fields.
             rssi: dBm.
             mono_s: when.
-            now: the present moment, asked for tags of the list only.
+            now: the present moment, asked when a button is pressed.
             address: of the sender.
             radio: which of the source's radios heard it.
 
         Returns:
-            Whether `due` has something to give right now.
+            Whether a press waits, which `due` gives at once.
         """
         tag = self._find(sighting, address, mono_s)
         if tag is None:
@@ -129,25 +151,33 @@ class TagWindows:
         if tag.listed.canary:
             self.canary_s = mono_s
             return False
-        moment = now()
-        tag.pressed = tag.pressed or (_is_new_press(tag, plain, mono_s) and not self._goes_on(tag, plain, moment))
+        if _is_new_press(tag, plain, mono_s) and not self._goes_on(tag, plain, now()):
+            tag.pressed = True
         if plain.payload:
             tag.payload, tag.packet, tag.was_pressed = plain.payload, plain.packet, plain.pressed
         if plain.battery is not None:
             tag.battery = plain.battery
-        tag.heard_s, tag.at = mono_s, moment
+        tag.heard_s = mono_s
         tag.frames += 1
-        strengths = tag.rssi.setdefault(radio, [])
+        strengths = tag.rssi.get(radio)
+        if strengths is None:
+            strengths = tag.rssi[radio] = []
         if len(strengths) < _RSSI_KEPT:
             strengths.append(rssi)
         self._open[tag.id] = tag
-        return tag.pressed or mono_s >= tag.due_s
+        return tag.pressed
 
-    def due(self, mono_s: float, names: Names) -> Sequence[Reading]:
-        """Close the windows that are due: presses first."""
+    def due(self, mono_s: float, now: Moment, names: Names) -> Sequence[Reading]:
+        """Close the windows that are due: presses first.
+
+        Args:
+            mono_s: the present, on the clock of `note`.
+            now: the same moment; a sighting bears the time of its last frame.
+            names: of the gateway's tags.
+        """
         due = [tag for tag in self._open.values() if tag.pressed or mono_s >= tag.due_s]
         due.sort(key=lambda tag: not tag.pressed)
-        return [self._close(tag, mono_s, names) for tag in due]
+        return [self._close(tag, mono_s, now, names) for tag in due]
 
     def news(self) -> Mapping[str, Told]:
         """Presses that `due` gave since the last call, to be noted once they are safe."""
@@ -210,10 +240,11 @@ class TagWindows:
         tag.opened = bthome_fields(sighting.ids, opened.objects, sighting.sealed)
         return tag.opened
 
-    def _close(self, tag: _Tag, mono_s: float, names: Names) -> Reading:
+    def _close(self, tag: _Tag, mono_s: float, now: Moment, names: Names) -> Reading:
         """The open window as a reading; a new window begins."""
-        assert tag.at is not None  # set with the first frame of the window
-        today = names.of_day(tag.at.wall_ms)
+        ago_ms = round((mono_s - tag.heard_s) * 1000)
+        at = Moment(now.wall_ms - ago_ms, now.mono_ms - ago_ms, now.boot_id, now.trust)
+        today = names.of_day(at.wall_ms)
         quantities = {
             "rssi": Quantity(max(_median(strengths) for strengths in tag.rssi.values()), Unit.DECIBEL),
             "frames": Quantity(tag.frames),
@@ -223,20 +254,20 @@ class TagWindows:
             quantities["battery"] = Quantity(tag.battery)
         facts = {"day": today.day}
         if tag.pressed:
-            facts["alias"] = tag.listed.alias or names.alias(tag.id, tag.at.wall_ms)
+            facts["alias"] = tag.listed.alias or names.alias(tag.id, at.wall_ms)
         entity = f"{self._source}:{today.pseudonym(tag.id)}"
         reading = Reading(
             source=self._source,
             kind=Kind.TAG,
             entity=entity,
-            at=tag.at,
+            at=at,
             quantities=quantities,
             cls=ReadingClass.ALARM if tag.pressed else ReadingClass.LIVE,
             facts=facts,
         )
         if tag.pressed:
             tag.said = _digest(tag.payload or b"")
-            told = Told(tag.said, tag.packet, tag.counter, entity, facts, tag.at.wall_ms)
+            told = Told(tag.said, tag.packet, tag.counter, entity, facts, at.wall_ms)
             self._told[tag.listed.hash] = self._news[tag.listed.hash] = told
         tag.frames, tag.pressed, tag.rssi, tag.due_s = 0, False, {}, mono_s + self._every_s
         del self._open[tag.id]

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, wire, cpu100, footprint, vision."""
+"""`python -m tests.bench [NAME …]`: every figure, or the named ones."""
 
 import importlib
 import sys
@@ -10,6 +10,7 @@ BENCHES = {
     "wire": "wire:wire",
     "cpu100": "agent:cpu100",
     "footprint": "agent:footprint",
+    "tags": "tags:tags",
     "vision": "vision:vision",
 }
 

@@ -165,7 +165,8 @@ async def agent(config, log):
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.wait(), 30)
 
 

@@ -308,14 +308,14 @@ def test_a_simulated_walk_is_told_as_it_was():
     lines = [Listed(keyed_hash(list_key(key), tag).hex()) for tag in walk.allow_list]
     windows = TagWindows("square", AllowList(list_key(key), lines), every_s=2.0)
     names = Names(key, "GW")
-    entity = {tag: f"square:{names.of_day(0).pseudonym(tag)}" for tag in walk.allow_list}
+    entity = {tag: f"square:{names.of_day(1_000_000_000).pseudonym(tag)}" for tag in walk.allow_list}
     street, wrong, checked = Street(), 0, 0
     for frame in walk.frames():
         street.advance(frame.at_s)
         sighting = decode(frame.manufacturer_data, frame.service_data, address=frame.address)
         if sighting:
             windows.note(sighting, frame.rssi, frame.at_s, lambda seconds=frame.at_s: at(seconds))
-        for reading in windows.due(frame.at_s, names):
+        for reading in windows.due(frame.at_s, at(frame.at_s, wall_s=1_000_000), names):
             street.said += street.rule.feed(reading)
         for tag, who in entity.items():
             surely_here = (

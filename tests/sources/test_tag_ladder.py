@@ -29,7 +29,7 @@ def test_a_busy_street_forgets_the_gap_of_one_quiet_night():
     ladder.heard(last + 80)
     assert ladder.bound_s == pytest.approx(400)
     heard_every(ladder, 0.1, times=6000, start=last + 80)
-    assert ladder.bound_s == 45
+    assert ladder.bound_s == 15
 
 
 def test_the_silence_of_an_old_scanner_is_not_the_new_ones():
@@ -38,7 +38,7 @@ def test_the_silence_of_an_old_scanner_is_not_the_new_ones():
     assert ladder.silent(last + 46)
     ladder.fell_silent(last + 46)
     ladder.started(last + 47)
-    assert not ladder.hears and not ladder.silent(last + 60)
+    assert not ladder.hears and not ladder.silent(last + 51)
 
 
 def test_at_a_quiet_place_only_scanners_are_changed_and_ever_more_seldom():
@@ -70,7 +70,20 @@ def test_where_silence_proves_a_fault_the_ladder_is_climbed_once_and_again_after
 
 
 def test_a_canary_shortens_the_patience():
-    assert Ladder(floor_s=45, canary=True).bound_s == 15
+    ladder = Ladder(floor_s=45, canary=True)
+    assert ladder.bound_s == 10
+    now = heard_every(ladder, 0.5) + 11
+    assert ladder.silent(now)
+    ladder.fell_silent(now)
+    ladder.started(now)
+    assert ladder.bound_s == 5  # something is wrong: the next rung does not wait as long
+
+
+@pytest.mark.parametrize(("gap_s", "bound_s"), [(0.1, 15), (1.0, 20), (5.0, 45)])
+def test_at_a_busy_site_less_silence_is_a_fault(gap_s, bound_s):
+    ladder = Ladder(floor_s=45)
+    heard_every(ladder, gap_s, times=200)
+    assert ladder.bound_s == pytest.approx(bound_s)
 
 
 def test_failures_climb_with_time_and_not_with_tries():

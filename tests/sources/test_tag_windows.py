@@ -43,12 +43,12 @@ def note(memory, second, sighting=None, rssi=-60):
 
 
 def due(memory, second):
-    return memory.due(second, NAMES)
+    return memory.due(second, FakeClock().now(), NAMES)
 
 
 def test_one_sighting_per_window_with_the_median_and_the_number_of_frames():
     memory = windows()
-    assert note(memory, 0) is True
+    assert note(memory, 0) is False
     assert len(due(memory, 0)) == 1
     for tenth, rssi in enumerate((-60, -90, -62, -64, -61), start=1):
         assert note(memory, tenth / 10, rssi=rssi) is False
@@ -198,9 +198,27 @@ def test_a_battery_frame_without_an_id_belongs_to_who_had_its_address_a_moment_a
     assert memory.note(telemetry, -60, 0, now, address=MAC) is False
     memory.note(Sighting((eddystone,)), -60, 1, now, address=MAC)
     due(memory, 1)
-    assert memory.note(telemetry, -60, 5, now, address=MAC) is True
+    memory.note(telemetry, -60, 5, now, address=MAC)
     assert due(memory, 5)[0].quantities["battery"].value == 0.7
-    assert memory.note(telemetry, -60, 50, now, address=MAC) is False
+    memory.note(telemetry, -60, 50, now, address=MAC)
+    assert due(memory, 50) == []
+
+
+def test_a_sighting_bears_the_time_of_its_last_frame():
+    memory = windows()
+    note(memory, 10)
+    now = FakeClock().now()
+    assert (due(memory, 11.5)[0].at.wall_ms, now.wall_ms) == (now.wall_ms - 1500, now.wall_ms)
+
+
+def test_what_is_said_again_is_not_decoded_again_and_strangers_are_not_learnt():
+    memory, data = windows(), {0xFFFF: b"x"}
+    memory.learn(MAC, data, {}, seen())
+    assert memory.repeats(MAC, data, {}) is None
+    memory.note(seen(), -60, 0, FakeClock().now, address=MAC)
+    memory.learn(MAC, data, {}, seen())
+    assert memory.repeats(MAC, {0xFFFF: b"x"}, {}) == seen()
+    assert memory.repeats(MAC, {0xFFFF: b"y"}, {}) is memory.repeats("C1:5A", data, {}) is None
 
 
 def test_the_canary_proves_that_the_radio_hears_and_is_nobody():
