@@ -14,9 +14,11 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli import agent
+from edgeagent.cli.calibrate import calibrate
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
 from edgeagent.cli.outbox import app as outbox
+from edgeagent.cli.read import read
 from edgeagent.cli.scan import app as scan
 from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable, UplinkRefused, UplinkUnavailable
 
@@ -39,6 +41,8 @@ app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")
 app.command()(demo)
+app.command()(read)
+app.command()(calibrate)
 
 _EXIT = ((ConfigError, 2), (SourceUnavailable, 3), (UplinkRefused, 5), (UplinkUnavailable, 4))
 
