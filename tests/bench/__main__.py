@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision."""
+"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision, gauge_*."""
 
 import importlib
 import sys
@@ -10,6 +10,11 @@ BENCHES = {
     "cpu100": "agent:cpu100",
     "footprint": "agent:footprint",
     "vision": "vision:vision",
+    "gauge_polls": "gauges:gauge_polls",
+    "gauge_dead_unit": "gauges:gauge_dead_unit",
+    "gauge_alarm": "gauges:gauge_alarm",
+    "gauge_matrix": "gauges:gauge_matrix",
+    "gauge_wrong": "gauges:gauge_wrong",
 }
 
 if __name__ == "__main__":
