@@ -221,7 +221,7 @@ class _Sdi12(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile as it is written; `hardware/profiles/profile.schema.json` is made from it."""
+    """A profile as it is written; `hardware/profile.schema.json` is made from it."""
 
     profile: _About
     link: Link

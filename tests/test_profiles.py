@@ -155,7 +155,7 @@ def test_the_twelve():
 
 def test_the_schema_is_the_one_that_is_read_by():
     """After a change of the format: EDGEAGENT_WRITE_EXAMPLES=1 pytest tests/test_profiles.py"""
-    file = PROFILES / "profile.schema.json"
+    file = PROFILES.parent / "profile.schema.json"
     made = json.dumps(profiles.schema(), indent=1) + "\n"
     if os.environ.get("EDGEAGENT_WRITE_EXAMPLES"):
         file.write_text(made)
@@ -164,7 +164,7 @@ def test_the_schema_is_the_one_that_is_read_by():
 
 @pytest.mark.parametrize("file", sorted(PROFILES.glob("*.toml")), ids=lambda f: f.stem)
 def test_every_profile_fits_the_schema(file):
-    schema = json.loads((PROFILES / "profile.schema.json").read_text())
+    schema = json.loads((PROFILES.parent / "profile.schema.json").read_text())
     data = tomllib.loads(file.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(data)
     data["link"]["transport"] = "telepathy"

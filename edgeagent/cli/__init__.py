@@ -14,11 +14,13 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli import agent
+from edgeagent.cli.calibrate import calibrate
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
 from edgeagent.cli.fleet import app as fleet
 from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
+from edgeagent.cli.read import read
 from edgeagent.cli.scan import app as scan
 from edgeagent.cli.update import app as update
 from edgeagent.cli.wipe import wipe
@@ -56,6 +58,8 @@ app.add_typer(fleet, name="fleet")
 app.add_typer(privacy, name="privacy")
 app.command()(wipe)
 app.command()(demo)
+app.command()(read)
+app.command()(calibrate)
 
 _EXIT = (
     (ConfigError, 2),

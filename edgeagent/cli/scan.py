@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from edgeagent.cli.options import JsonOption, LangOption
@@ -14,7 +16,7 @@ app = typer.Typer(help="Find devices; never writes to one. 機器を探す (読�
 
 @app.callback()
 def _group() -> None:
-    """Keep `scan serial` a verb of its own even while it is the only one."""
+    """A verb each; none is the default."""
 
 
 @app.command()
@@ -26,6 +28,21 @@ def serial(as_json: JsonOption = False, lang: LangOption = None) -> None:
     found = serial_ports.ports()
     print(show_install.ports_json(found) if as_json else show_install.ports(found), end="")
     raise typer.Exit(0 if found else 3)
+
+
+@app.command()
+def modbus(
+    port: Annotated[str, typer.Option("--port", "-p", help="/dev/serial/by-id/… シリアルポート。")],
+    units: Annotated[str, typer.Option("--units", help="e.g. 1-20,246. 装置番号。", show_default=False)] = "",
+    baud: Annotated[str, typer.Option("--baud", help="e.g. 9600,19200. ボーレート。", show_default=False)] = "",
+    frame: Annotated[str, typer.Option("--frame", help="e.g. 8N1,8E1. パリティ等。", show_default=False)] = "",
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    """Find Modbus devices, how the line is set, and which profile fits; Ctrl-C stops. Modbus 機器を探す。"""
+    from edgeagent.cli import scan_modbus
+
+    raise typer.Exit(scan_modbus.run(port, units, baud, frame, as_json=as_json))
 
 
 app.command()(ble)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from edgeagent import __version__, messages, rules, sources, uplinks
+from edgeagent import __version__, calibrations, messages, rules, sources, uplinks
 from edgeagent.clock import Clock
-from edgeagent.config import Catalogue, Config, load, read_toml
+from edgeagent.config import Catalogue, Config, SourceSection, load, read_toml
 from edgeagent.daemon.budget import forecast, thrift, used
 from edgeagent.daemon.control import Answers
 from edgeagent.daemon.flow import Flow, SourceGroup
@@ -37,10 +38,13 @@ from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
 from edgeagent.ports import Site, Surroundings, Uplink, UplinkStats
 from edgeagent.reading import Moment, Reading
+from edgeagent.rules.calibrate import CalibrateConfig
 from edgeagent.rules.chain import Chain
 from edgeagent.update.section import UpdateSection
 
 __all__ = ["Agent", "build", "catalogue", "read_config"]
+
+log = logging.getLogger("edgeagent")
 
 _LETTERS = 50  # dead letters in one answer
 
@@ -158,7 +162,9 @@ def build(config: Config, clock: Clock) -> Agent:
         locations={s.config.id: s.config.location for s in configured if s.config.location},
         names={s.config.id: s.config.name for s in configured if s.config.name},
     )
-    chains = {s.config.id: _chain(s.config.driver, s.config.id, s.rules) for s in configured}
+    chains = {
+        s.config.id: _chain(s.config.driver, s.config.id, _calibrated(s, state_dir, gateway.lang)) for s in configured
+    }
     around = Surroundings(clock=clock, site=site, state_dir=state_dir, pace=lambda source: chains[source].pace)
     links = [u for u in config.uplinks if u.enabled]
     health = Health(
@@ -193,6 +199,20 @@ def _groups(config: Config, around: Surroundings) -> list[SourceGroup]:
         SourceGroup(tuple(c.id for c in configs), partial(sources.driver(name).make, tuple(configs), around))
         for (name, _), configs in grouped.items()
     ]
+
+
+def _calibrated(section: SourceSection, state_dir: Path, lang: str) -> Mapping[str, Any]:
+    """The rule sections, with what the staff gauge taught; without it a level is suspect, not gone."""
+    if "calibrate" not in sources.driver(section.config.driver).rules:
+        return section.rules
+    configured = section.rules.get("calibrate")
+    configured = configured if isinstance(configured, CalibrateConfig) else None
+    try:
+        made = calibrations.applied(configured, state_dir, section.config.id)
+    except ConfigError as error:
+        log.error("%s", messages.text(error.code, error.facts, lang))  # noqa: TRY400  no traceback
+        made = msgspec.structs.replace(configured or CalibrateConfig(), doubt="calibration-lost")
+    return section.rules if made is None else {**section.rules, "calibrate": made}
 
 
 def _chain(driver: str, source: str, sections: Mapping[str, Any]) -> Chain:

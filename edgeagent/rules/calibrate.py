@@ -46,6 +46,7 @@ class CalibrateConfig(msgspec.Struct, frozen=True, kw_only=True):
         air_bar: the air's pressure, for a sensor of absolute pressure that has no barometer beside it.
         at_4ma_m, at_20ma_m: the level a 4-20 mA gauge means by the ends of its range.
         since: from when these constants hold, as a date; goes with every reading.
+        doubt: why these constants may not be the right ones; makes every level suspect.
     """
 
     mount_height_m: Metres | None = None
@@ -60,6 +61,7 @@ class CalibrateConfig(msgspec.Struct, frozen=True, kw_only=True):
     at_4ma_m: Metres | None = None
     at_20ma_m: Metres | None = None
     since: str = ""
+    doubt: str = ""
 
     def problems(self) -> Iterable[ConfigError]:
         """Checks that types cannot express."""
@@ -109,13 +111,16 @@ class Calibrate:
             return (reading,)
         quantities, facts = dict(reading.quantities), {**reading.facts, **self._facts}
         level = self._level(raw, self._metres[name], reading)
-        quantities["level"] = level
-        if self._config.zero_point_m is not None:
-            quantities["elevation"] = _plus(level, self._config.zero_point_m)
-        if level.quality is not Quality.GOOD:
+        if self._config.doubt and level.quality is Quality.GOOD:
+            level = Quantity(level.value, Unit.METRE, Quality.SUSPECT)
+            facts["reason:level"] = self._config.doubt
+        elif level.quality is not Quality.GOOD:
             reason = facts.get(f"reason:{name}")
             if reason:
                 facts["reason:level"] = reason
+        quantities["level"] = level
+        if self._config.zero_point_m is not None:
+            quantities["elevation"] = _plus(level, self._config.zero_point_m)
         return (msgspec.structs.replace(reading, quantities=quantities, facts=facts),)
 
     def tick(self, now: Moment) -> Iterable[Reading]:  # noqa: ARG002  nothing falls due by time

@@ -12,6 +12,11 @@ BENCHES = {
     "footprint": "agent:footprint",
     "tags": "tags:tags",
     "vision": "vision:vision",
+    "gauge_polls": "gauges:gauge_polls",
+    "gauge_dead_unit": "gauges:gauge_dead_unit",
+    "gauge_alarm": "gauges:gauge_alarm",
+    "gauge_matrix": "gauges:gauge_matrix",
+    "gauge_wrong": "gauges:gauge_wrong",
 }
 
 if __name__ == "__main__":

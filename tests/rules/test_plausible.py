@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from edgeagent.config import decode
@@ -191,3 +194,26 @@ def test_several_reasons():
 def test_limits_in_the_wrong_order():
     assert [p.facts["path"] for p in PlausibleConfig(spike_m=0.3).problems()] == ["spike_fail_m"]
     assert [p.facts["path"] for p in PlausibleConfig(flat_fail_s=60).problems()] == ["flat_fail_s"]
+
+
+# -- against ioos_qc -----------------------------------------------------------------------------
+# Its flags for these series were recorded once (it brings 365 MB of libraries along).
+
+RECORDED = json.loads((Path(__file__).parents[1] / "recordings/ioos_qc_flags.json").read_text())
+SAME = {
+    "gross_range": PlausibleConfig(min_m=-1, max_m=3, suspect_min_m=0, suspect_max_m=2),
+    "rate_of_change": PlausibleConfig(max_rate_m_per_10min=0.5),
+    "flat_line": PlausibleConfig(base_flow_m=-100.0),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_flags_are_those_of_ioos_qc(name):
+    flags = set()
+    for series in RECORDED["series"]:
+        ours = ""
+        for _, _, told in run(SAME[name], series["levels"]):
+            ours += dict(one.split(":") for one in (told or "").split()).get(name, "1")
+        assert ours == series[name]
+        flags |= set(ours)
+    assert flags >= {"1", "3"}, "the series have something to flag"

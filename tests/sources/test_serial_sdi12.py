@@ -67,18 +67,20 @@ async def test_two_sensors_on_one_line_one_of_them_slow(tmp_path):
     assert out.readings[0].facts["raw"].startswith("+") and not out.problems
 
 
-@pytest.mark.parametrize(
-    ("fault", "code"), [("bad-crc", "gauges.sdi12-refused"), ("wrong-address", "gauges.sdi12-refused")]
-)
-async def test_what_is_not_proven_is_missing_and_comes_back(tmp_path, fault, code):
-    with Sdi12Sensors({"0": lambda: (1.234, 11.5)}) as sensors:
-        sensors.faults["0"] = fault
-        async with running(sensors.path, tmp_path, "0") as out:
-            await until(lambda: out.readings, 30)
-            assert out.readings[0].quantities["level"].quality is Quality.MISSING
-            sensors.faults.clear()
-            await until(lambda: levels(out, "s0")[-1] == 1.234, 40)
-    assert code in {e.code for _, e in out.problems} and set(levels(out, "s0")) == {None, 1.234}
+async def test_what_is_not_proven_is_missing_and_comes_back(tmp_path):
+    async def refuses(fault):
+        (tmp_path / fault).mkdir()
+        with Sdi12Sensors({"0": lambda: (1.234, 11.5)}) as sensors:
+            sensors.faults["0"] = fault
+            async with running(sensors.path, tmp_path / fault, "0") as out:
+                await until(lambda: out.readings, 30)
+                assert out.readings[0].quantities["level"].quality is Quality.MISSING
+                sensors.faults.clear()
+                await until(lambda: levels(out, "s0")[-1] == 1.234, 40)
+        assert "gauges.sdi12-refused" in {e.code for _, e in out.problems}
+        assert set(levels(out, "s0")) == {None, 1.234}
+
+    await asyncio.gather(refuses("bad-crc"), refuses("wrong-address"))
 
 
 async def test_the_adapter_is_pulled_and_comes_back(tmp_path):
