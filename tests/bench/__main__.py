@@ -1,4 +1,5 @@
-"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision."""
+"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision,
+exposure, update_poll, update_fleet."""
 
 import importlib
 import sys
@@ -10,6 +11,9 @@ BENCHES = {
     "cpu100": "agent:cpu100",
     "footprint": "agent:footprint",
     "vision": "vision:vision",
+    "exposure": "update:exposure",
+    "update_poll": "update:update_poll",
+    "update_fleet": "update:update_fleet",
 }
 
 if __name__ == "__main__":
