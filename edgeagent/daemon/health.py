@@ -122,6 +122,7 @@ class Health:
     held_in_ram: int = 0
     dropped_from_ram: int = 0
     pump_mono_ms: int = 0
+    keeper_mono_ms: int | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -86,6 +86,7 @@ class Keeper:
 
     async def look(self) -> None:
         """Judge, write down, tell."""
+        self._health.keeper_mono_ms = self._clock.now().mono_ms
         record = self._slots.record()
         self._watch_clock()
         try:

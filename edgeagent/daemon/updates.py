@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,8 @@ from edgeagent.update.boot import CONFIG_ENV, FOLDER_ENV, note_end
 from edgeagent.update.section import UpdateSection
 
 __all__ = ["ended", "start"]
+
+log = logging.getLogger("edgeagent")
 
 
 def start(agent: Agent, clock: Clock, end: Callable[[], None]) -> list[asyncio.Task[None]]:
@@ -61,8 +63,10 @@ def ended() -> None:
 
 
 async def _kept(keeper: Keeper) -> None:
-    """The keeper outlives whatever it looks at."""
+    """The keeper is started again whatever happens to it; when it stays silent the watchdog is not fed."""
     while True:
-        with contextlib.suppress(ValueError, OSError):
+        try:
             await keeper.run()
-        await asyncio.sleep(1)
+        except Exception:
+            log.exception("update: the keeper failed and is started again")
+        await asyncio.sleep(5)

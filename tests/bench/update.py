@@ -23,6 +23,7 @@ from tests.bench.figures import say
 
 GATEWAYS = int(os.environ.get("EDGEAGENT_GATEWAYS", "1000"))
 GROUPS = 20
+PER_CITY = 200
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -39,30 +40,34 @@ def _served(folder):
 
 
 def _repository(folder, gateways):
+    """Cities of 200 gateways, and (city, name) of each gateway."""
     clock = SystemClock()
     repo = Repository(folder / "repo", lambda: clock.now().wall_ms / 1000, lambda _: "bench")
     repo.init()
-    repo.add_city("nagano")
     repo.put("vendor/agent.toml", b"[outbox]\nmax_bytes = 1000000000\n")
-    repo.put("nagano/city.toml", b'[[sources]]\nid = "box"\nevery_s = 60\n' * 1)
-    for n in range(GROUPS):
-        repo.put(
-            f"nagano/group/g{n}.toml", b'[[sources]]\nid = "gauge"\nevery_s = 10\n' + b"# what the group says\n" * 60
-        )
     names = []
     for n in range(gateways):
-        name = repo.add_gateway(f"GW-{n:04}", Gateway(city="nagano")) if n < 20 else f"{n:032x}"
-        names.append(name)
-        repo.put(f"nagano/dev/{name}.toml", f'[gateway]\nname = "{n}"\n'.encode() + b"# what the gateway says\n" * 60)
+        city = f"city{n // PER_CITY}"
+        if n % PER_CITY == 0:
+            repo.add_city(city)
+            repo.put(f"{city}/city.toml", b'[[sources]]\nid = "box"\nevery_s = 60\n')
+            for g in range(GROUPS):
+                repo.put(
+                    f"{city}/group/g{g}.toml",
+                    b'[[sources]]\nid = "gauge"\nevery_s = 10\n' + b"# what the group says\n" * 60,
+                )
+        name = repo.add_gateway(f"GW-{n:04}", Gateway(city=city)) if n == 0 else f"{n:032x}"
+        names.append((city, name))
+        repo.put(f"{city}/dev/{name}.toml", f'[gateway]\nname = "{n}"\n'.encode() + b"# what the gateway says\n" * 60)
     repo.publish()
     return repo, names
 
 
-def _poll(folder, url, root, clock, name):
+def _poll(folder, url, root, clock, city, name):
     origin = WebOrigin(url, clock=clock)
     trust = Trust(folder, origin, root, clock)
     trust.refresh()
-    chosen = resolve.layers_of(trust.find, city="nagano", name=name, groups=("g1",), ring="all")
+    chosen = resolve.layers_of(trust.find, city=city, name=name, groups=("g1",), ring="all")
     for one in chosen:
         trust.fetch(one.file)
     return origin
@@ -78,8 +83,8 @@ def update_poll():
         root.write_bytes((repo.public / "metadata/1.root.json").read_bytes())
         config = folder / "config.toml"
         config.write_text(
-            f'[gateway]\nid = "GW-0000"\nstate_dir = "{folder}/state"\n[update]\nurl = "{url}"\ncity = "nagano"\n'
-            f'name = "{names[0]}"\ngroups = ["g1"]\nroot = "{root}"\nusb = false\n[[sources]]\nid = "box"\ndriver = "host"\n'
+            f'[gateway]\nid = "GW-0000"\nstate_dir = "{folder}/state"\n[update]\nurl = "{url}"\ncity = "{names[0][0]}"\n'
+            f'name = "{names[0][1]}"\ngroups = ["g1"]\nroot = "{root}"\nusb = false\n[[sources]]\nid = "box"\ndriver = "host"\n'
             '[[sources]]\nid = "gauge"\ndriver = "host"\n'
         )
         command = [sys.executable, "-m", "edgeagent", "update", "poll", "--config", str(config), "--json"]
@@ -95,7 +100,10 @@ def update_poll():
         say("update_poll_bytes", notes[-1]["fetched"], "B", 5)
         say("update_poll_requests", notes[-1]["requests"], "", 5)
         say("update_poll_rss", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, "MB", 6)
-        repo.put(f"nagano/dev/{names[0]}.toml", b'[gateway]\nname = "new"\n' + b"# what the gateway says\n" * 60)
+        repo.put(
+            "/".join((names[0][0], "dev", names[0][1] + ".toml")),
+            b'[gateway]\nname = "new"\n' + b"# what the gateway says\n" * 60,
+        )
         repo.publish(at_once=True)
         say("update_config_bytes", once()[1]["fetched"], "B", 1)
         server.shutdown()
@@ -110,11 +118,11 @@ def update_fleet():
         root = (repo.public / "metadata/1.root.json").read_bytes()
         for step in ("first", "unchanged", "changed"):
             if step == "changed":
-                repo.put("nagano/city.toml", b'[[sources]]\nid = "box"\nevery_s = 30\n')
+                repo.put("city0/city.toml", b'[[sources]]\nid = "box"\nevery_s = 30\n')
                 repo.publish(at_once=True)
             began, fetched, requests = time.perf_counter(), 0, 0
-            for n, name in enumerate(names):
-                origin = _poll(folder / "boxes" / str(n), url, root, clock, name)
+            for n, (city, name) in enumerate(names):
+                origin = _poll(folder / "boxes" / str(n), url, root, clock, city, name)
                 fetched, requests = fetched + origin.fetched, requests + origin.requests
             took = time.perf_counter() - began
             say(f"update_fleet_{step}_bytes_each", fetched / len(names), "B", len(names))
