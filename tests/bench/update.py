@@ -63,7 +63,7 @@ def _repository(folder, gateways):
     return repo, names
 
 
-def _poll(folder, url, root, clock, city, name):
+def _poll(folder, url, root, clock, city, name):  # noqa: PLR0917  one call
     origin = WebOrigin(url, clock=clock)
     trust = Trust(folder, origin, root, clock)
     trust.refresh()
