@@ -35,7 +35,6 @@ __all__ = ["Reporter", "command"]
 
 log = logging.getLogger("edgeagent")
 
-SPREAD_S = 25.0  # a nudge while we listen: somebody waits for it
 LATE_SPREAD_S = 600.0  # one that was there before us: after a power cut of a whole valley everybody comes at once
 TELL_S = 300.0
 LOOK_S = 1.0
@@ -57,8 +56,7 @@ class Reporter:
         reported: the state to tell.
         state_dir: where credentials may lie.
         config: the gateway's own file, for the poll.
-        spread_s: a nudged poll waits for a random part of this.
-        late_spread_s: the same for a nudge that was retained for us.
+        late_spread_s: as `section.spread_s`, for a nudge that was retained for us.
         luck: uniform in [0, 1).
     """
 
@@ -70,13 +68,12 @@ class Reporter:
         state_dir: Path,
         config: Path,
         *,
-        spread_s: float = SPREAD_S,
         late_spread_s: float = LATE_SPREAD_S,
         luck: Callable[[], float] = random.random,
     ) -> None:
         self._section, self._gateway, self._reported = section, gateway, reported
         self._state_dir, self._config, self._luck = state_dir, config, luck
-        self._spread_s, self._late_spread_s = spread_s, late_spread_s
+        self._spread_s, self._late_spread_s = section.spread_s, late_spread_s
         self._nudged, self._late = threading.Event(), threading.Event()
         self._connected = threading.Event()
         self._topic = f"{section.fleet}/{gateway}/reported"

@@ -1,5 +1,5 @@
 """`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision,
-exposure, update_poll, update_fleet."""
+exposure, update_poll, update_fleet, update_nudge, update_rollback."""
 
 import importlib
 import sys
@@ -14,6 +14,8 @@ BENCHES = {
     "exposure": "update:exposure",
     "update_poll": "update:update_poll",
     "update_fleet": "update:update_fleet",
+    "update_nudge": "trial:update_nudge",
+    "update_rollback": "trial:update_rollback",
 }
 
 if __name__ == "__main__":
