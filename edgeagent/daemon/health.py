@@ -64,6 +64,9 @@ class SourceHealth:
     def saw(self, reading: Reading) -> None:
         """A reading of this source came out of the rules."""
         self.readings += 1
+        if reading.kind is Kind.CROWD and _usable(reading):  # tags: being able to hear is the valid value
+            self.valid += 1
+            self.valid_mono_ms = reading.at.mono_ms
         if reading.entity == self.id or self.last is None:
             self.last = reading
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from edgeagent.clock import Clock
 from edgeagent.daemon.build import Agent
 from edgeagent.daemon.keeper import Keeper
+from edgeagent.ports import SourceConfig
 from edgeagent.security_log import SecurityLog
 from edgeagent.update.boot import CONFIG_ENV, FOLDER_ENV, note_end
 from edgeagent.update.section import UpdateSection
@@ -43,6 +44,7 @@ def start(agent: Agent, clock: Clock, end: Callable[[], None]) -> list[asyncio.T
         clock=clock,
         end=end,
         lang=agent.config.gateway.lang,
+        slowest_s=max((_interval_s(s.config) for s in agent.config.sources if s.config.enabled), default=0.0),
     )
     tasks = [asyncio.create_task(_kept(keeper), name="keeper")]
     if section.mqtt is not None:
@@ -60,6 +62,10 @@ def ended() -> None:
     folder = os.environ.get(FOLDER_ENV)
     if folder:
         note_end(Path(folder))
+
+
+def _interval_s(config: SourceConfig) -> float:
+    return max(float(getattr(config, name, 0.0)) for name in ("every_s", "window_s"))
 
 
 async def _kept(keeper: Keeper) -> None:

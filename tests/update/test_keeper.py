@@ -21,7 +21,7 @@ OLD, NEW = Release("old", 1), Release("new", 2)
 class Agent:
     """A keeper with its surroundings."""
 
-    def __init__(self, tmp_path, record, *, memory=50.0):
+    def __init__(self, tmp_path, record, *, memory=50.0, slowest_s=0.0):
         self.clock, self.ended, self.told = FakeClock(), 0, []
         self.slots = Slots(tmp_path / "update")
         self.slots.write(record)
@@ -36,6 +36,7 @@ class Agent:
             clock=self.clock,
             end=self.end,
             memory=lambda: memory,
+            slowest_s=slowest_s,
         )
         self.log = SecurityLog(tmp_path, self.clock)
 
@@ -83,6 +84,25 @@ async def test_a_silent_source_goes_back_and_the_agent_ends(tmp_path):
     assert agent.record.current == OLD and agent.ended == 1
     assert agent.record.last.facts == {"source": "a"}
     assert [e.event for e in agent.log.events()] == ["config-rolled-back"]
+
+
+async def test_a_slow_gauge_has_time_to_speak(tmp_path):
+    agent = Agent(tmp_path, on_trial(), slowest_s=600)
+    agent.health.uplinks["u"].delivered(agent.clock.now(), 1)
+    await agent.run(1440)
+    assert agent.record.state == "trial"
+    agent.well()
+    await agent.run(120)
+    assert agent.record.state == "probation"
+
+
+def test_tags_are_valid_when_they_could_be_heard():
+    seen = SourceHealth("tags", "ble-tags")
+    at = FakeClock().now()
+    for listening in (False, True):
+        quantities = {"people": Quantity(0), "listening": Quantity(listening)}
+        seen.saw(Reading(source="tags", kind=Kind.CROWD, entity="tags", at=at, quantities=quantities))
+        assert bool(seen.valid) is listening
 
 
 async def test_a_day_of_running_ends_the_probation(tmp_path):
