@@ -105,9 +105,9 @@ class Reporter:
                     await self._poll()
                 await asyncio.sleep(LOOK_S)
         finally:
-            client.loop_stop()
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(OSError, ValueError):
                 client.disconnect()
+            client.loop_stop()
 
     async def _poll(self) -> None:
         """Run the poll and wait for it; what it found is in its note and in our record."""
