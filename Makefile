@@ -8,7 +8,7 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm
 PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm
 
-.PHONY: demo test unit check bench torture tools wheel requirements clean
+.PHONY: demo test unit check bench torture tools wheel deb deb-test requirements clean
 
 demo: $(VENV)/.runtime
 	$(VENV)/bin/edgeagent demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(SECONDS),--seconds $(SECONDS))
@@ -36,6 +36,16 @@ torture: $(VENV)/.dev tools
 
 wheel: $(VENV)/.dev
 	rm -rf dist && $(VENV)/bin/python -m hatchling build -t wheel
+
+# One package per Debian release, cross-built for arm64; RELEASE=bookworm|trixie.
+RELEASE ?= bookworm
+deb: $(VENV)/.dev tools
+	$(PIP) install uv
+	$(VENV)/bin/python systemd/deb/build.py $(RELEASE) --out dist
+
+# Installs the package in an arm64 chroot under qemu-user and runs the demo there; root, minutes, 1.5 GB.
+deb-test: deb
+	systemd/deb/test.sh $(RELEASE) dist
 
 # Installs missing programs as root or with passwordless sudo; otherwise says what is left out.
 # With CI=true nothing may be left out.

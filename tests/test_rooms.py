@@ -177,7 +177,7 @@ def test_daemon_without_camera_loads_no_camera_library(tmp_path):
     )
     code = (
         "import sys\nfrom pathlib import Path\nfrom edgeagent.clock import SystemClock\n"
-        "from edgeagent.daemon.build import build, read_config\n"
+        "import edgeagent.daemon.run\nfrom edgeagent.daemon.build import build, read_config\n"
         f"config, problems = read_config(Path({str(config)!r}))\nassert config, [str(p) for p in problems]\n"
         "build(config, SystemClock())\n"
         "heavy = {'cv2', 'onnxruntime', 'numpy', 'bleak', 'pymodbus', 'paho', 'rich', 'tuf', 'cryptography'}\n"

@@ -348,7 +348,10 @@ def _changes(done: list[Change], mqtt: str, *, as_json: bool) -> None:
     if mqtt:
         from edgeagent.fleet.status import Listener
 
-        with Listener(_broker(mqtt, fleet="edgeagent", plain=mqtt.startswith(("127.", "localhost")))) as listener:
+        said = {name: os.environ.get(f"EDGEAGENT_MQTT_{name.upper()}", "") for name in ("user", "ca", "cert", "key")}
+        fleet = os.environ.get("EDGEAGENT_MQTT_FLEET", "edgeagent")
+        plain = mqtt.startswith(("127.", "localhost"))
+        with Listener(_broker(mqtt, fleet=fleet, plain=plain, **said)) as listener:
             listener.nudge()
     text = "\n".join(f"✓ {one.path}  {one.what}  {one.release}" for one in done)
     _done({"changes": msgspec.to_builtins(done), "nudged": bool(mqtt)}, text, as_json=as_json)

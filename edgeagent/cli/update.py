@@ -30,6 +30,7 @@ WORDS = {
         "en": "fetched; it is tried with the next start",
     },
     "in-trial": {"ja": "試行中です", "en": "on trial"},
+    "waits": {"ja": "試行待ち", "en": "waits for its trial"},
     "state": {"ja": "状態", "en": "state"},
     "desired": {"ja": "目標", "en": "desired"},
     "applied": {"ja": "適用", "en": "applied"},
@@ -158,7 +159,8 @@ def _status(said: Reported, folder: Path) -> str:
     from edgeagent.words import span
 
     mark = "✗" if said.stale or said.reason else "✓"
-    lines = [f"{mark} {_w('state')} {_w(said.state)}  {_w('desired')} {said.desired}  {_w('applied')} {said.applied}"]
+    state = _w("waits" if said.state == "staged" else said.state)
+    lines = [f"{mark} {_w('state')} {state}  {_w('desired')} {said.desired}  {_w('applied')} {said.applied}"]
     lines.append(f"  {_w('release')} {said.release[:12] or _w('own file')}  {_w('ring')} {said.ring}")
     note = report.read_note(folder)
     if note is not None:

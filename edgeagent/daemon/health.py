@@ -66,6 +66,9 @@ class SourceHealth:
     def saw(self, reading: Reading) -> None:
         """A reading of this source came out of the rules."""
         self.readings += 1
+        if reading.kind is Kind.CROWD and _usable(reading):  # tags: being able to hear is the valid value
+            self.valid += 1
+            self.valid_mono_ms = reading.at.mono_ms
         if reading.entity == self.id or self.last is None:
             self.last = reading
 
@@ -125,6 +128,7 @@ class Health:
     held_in_ram: int = 0
     dropped_from_ram: int = 0
     pump_mono_ms: int = 0
+    keeper_mono_ms: int | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):

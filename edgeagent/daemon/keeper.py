@@ -35,6 +35,7 @@ log = logging.getLogger("edgeagent")
 LOOK_S = 1.0
 NOTE_S = 900.0  # how often the time in probation is written down
 TELL_S = 3600.0  # how often the city is told, when nothing changes
+_INTERVALS = 2.5
 STEP_MS = 2000  # a synchronised clock is never set by more
 
 
@@ -52,6 +53,7 @@ class Keeper:
         end: ends the agent.
         lang: of the log.
         memory: MB used now by the agent and its workers.
+        slowest_s: longest interval of a source; the window is long enough for two and a half of them.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Keeper:
         end: Callable[[], None],
         lang: str = "en",
         memory: Callable[[], float] | None = None,
+        slowest_s: float = 0.0,
     ) -> None:
         self._slots, self._section, self._gateway = Slots(folder), section, gateway
         self._health, self._stats, self._emit, self._clock, self._end = health, stats, emit, clock, end
@@ -74,6 +77,7 @@ class Keeper:
         self._log = SecurityLog(folder.parent, clock)
         self._began_s = self._noted_s = clock.mono()
         self._most_mb = 0.0
+        self._window_s = max(section.window_s, _INTERVALS * slowest_s)
         self._told: tuple[float, Reported | None] = (0.0, None)
         self._offset_ms: int | None = None
         self._complained = False
@@ -86,6 +90,7 @@ class Keeper:
 
     async def look(self) -> None:
         """Judge, write down, tell."""
+        self._health.keeper_mono_ms = self._clock.now().mono_ms
         record = self._slots.record()
         self._watch_clock()
         try:
@@ -127,7 +132,7 @@ class Keeper:
             uplinks={u.id: u.well(_waiting(stats, u.id)) for u in self._health.uplinks.values()},
             memory_mb=self._most_mb,
         )
-        found = trial.judge(record, evidence, window_s=self._section.window_s, memory_mb=self._section.memory_mb)
+        found = trial.judge(record, evidence, window_s=self._window_s, memory_mb=self._section.memory_mb)
         if found is None:
             return
         wall_ms = self._clock.now().wall_ms

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from edgeagent.daemon.health import Health
 from edgeagent.ports import SourceConfig
 
-__all__ = ["BUSY_S", "HEALS", "PUMP_S", "Progress", "Stage", "limit_s"]
+__all__ = ["BUSY_S", "HEALS", "KEEPER_S", "PUMP_S", "Progress", "Stage", "limit_s"]
 
 HEALS = 3
 PUMP_S = 15.0  # the pump turns once a second
+KEEPER_S = 60.0  # it looks once a second
 BUSY_S = 300.0  # every driver gives a delivery up much sooner
 _LEAST_S = 300.0
 _INTERVALS = 6
@@ -84,6 +85,9 @@ class Progress:
                 stuck.append(name)
         if now_ms - max(self._health.pump_mono_ms, self._began_ms) > PUMP_S * 1000:
             stuck.append("pump")
+        kept_ms = self._health.keeper_mono_ms
+        if kept_ms is not None and now_ms - kept_ms > KEEPER_S * 1000:
+            stuck.append("keeper")  # a trial that nobody judges ends here: the watchdog is a no
         return Stage(tuple(heal), not stuck, tuple(stuck))
 
     def _parts(self) -> list[tuple[str, int | None, float]]:

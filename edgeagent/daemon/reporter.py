@@ -35,8 +35,7 @@ __all__ = ["Reporter", "command"]
 
 log = logging.getLogger("edgeagent")
 
-AGAIN_S = 30.0  # between two nudged polls
-SPREAD_S = 5.0
+LATE_SPREAD_S = 600.0  # one that was there before us: after a power cut of a whole valley everybody comes at once
 TELL_S = 300.0
 LOOK_S = 1.0
 KEEPALIVE_S = 60
@@ -57,7 +56,8 @@ class Reporter:
         reported: the state to tell.
         state_dir: where credentials may lie.
         config: the gateway's own file, for the poll.
-        spread_s: a nudged poll waits for a random part of this.
+        late_spread_s: as `section.spread_s`, for a nudge that was retained for us.
+        luck: uniform in [0, 1).
     """
 
     def __init__(
@@ -68,11 +68,13 @@ class Reporter:
         state_dir: Path,
         config: Path,
         *,
-        spread_s: float = SPREAD_S,
+        late_spread_s: float = LATE_SPREAD_S,
+        luck: Callable[[], float] = random.random,
     ) -> None:
         self._section, self._gateway, self._reported = section, gateway, reported
-        self._state_dir, self._config, self._spread_s = state_dir, config, spread_s
-        self._nudged = threading.Event()
+        self._state_dir, self._config, self._luck = state_dir, config, luck
+        self._spread_s, self._late_spread_s = section.spread_s, late_spread_s
+        self._nudged, self._late = threading.Event(), threading.Event()
         self._connected = threading.Event()
         self._topic = f"{section.fleet}/{gateway}/reported"
 
@@ -80,9 +82,9 @@ class Reporter:
         """Until cancelled; a broker that is away is tried again by paho for ever."""
         loop = asyncio.get_running_loop()
         client = await self._client()
-        began_s = loop.time()
         told: bytes = b""
-        told_s = polled_s = -1e9
+        told_s = -1e9
+        due_s = 1e18
         try:
             while True:
                 now_s = loop.time()
@@ -94,19 +96,21 @@ class Reporter:
                         told, told_s = plain, now_s
                 else:
                     told = b""
-                if self._nudged.is_set() and now_s - polled_s > AGAIN_S and now_s - began_s > LOOK_S:
-                    self._nudged.clear()
-                    polled_s = now_s
+                for nudged, spread_s in ((self._nudged, self._spread_s), (self._late, self._late_spread_s)):
+                    if nudged.is_set():
+                        nudged.clear()
+                        due_s = min(due_s, now_s + self._luck() * spread_s)
+                if now_s >= due_s:
+                    due_s = 1e18
                     await self._poll()
                 await asyncio.sleep(LOOK_S)
         finally:
-            client.loop_stop()
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(OSError, ValueError):
                 client.disconnect()
+            client.loop_stop()
 
     async def _poll(self) -> None:
         """Run the poll and wait for it; what it found is in its note and in our record."""
-        await asyncio.sleep(random.random() * self._spread_s)  # noqa: S311  spreads load
         process = await asyncio.create_subprocess_exec(
             *command(self._config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )
@@ -166,7 +170,7 @@ class Reporter:
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         if len(message.payload) <= _LONGEST:
-            self._nudged.set()
+            (self._late if message.retain else self._nudged).set()
 
 
 def _context(section: MqttSection) -> ssl.SSLContext:

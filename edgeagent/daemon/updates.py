@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +11,14 @@ from pathlib import Path
 from edgeagent.clock import Clock
 from edgeagent.daemon.build import Agent
 from edgeagent.daemon.keeper import Keeper
+from edgeagent.ports import SourceConfig
 from edgeagent.security_log import SecurityLog
 from edgeagent.update.boot import CONFIG_ENV, FOLDER_ENV, note_end
 from edgeagent.update.section import UpdateSection
 
 __all__ = ["ended", "start"]
+
+log = logging.getLogger("edgeagent")
 
 
 def start(agent: Agent, clock: Clock, end: Callable[[], None]) -> list[asyncio.Task[None]]:
@@ -41,6 +44,7 @@ def start(agent: Agent, clock: Clock, end: Callable[[], None]) -> list[asyncio.T
         clock=clock,
         end=end,
         lang=agent.config.gateway.lang,
+        slowest_s=max((_interval_s(s.config) for s in agent.config.sources if s.config.enabled), default=0.0),
     )
     tasks = [asyncio.create_task(_kept(keeper), name="keeper")]
     if section.mqtt is not None:
@@ -60,9 +64,15 @@ def ended() -> None:
         note_end(Path(folder))
 
 
+def _interval_s(config: SourceConfig) -> float:
+    return max(float(getattr(config, name, 0.0)) for name in ("every_s", "window_s"))
+
+
 async def _kept(keeper: Keeper) -> None:
-    """The keeper outlives whatever it looks at."""
+    """The keeper is started again whatever happens to it; when it stays silent the watchdog is not fed."""
     while True:
-        with contextlib.suppress(ValueError, OSError):
+        try:
             await keeper.run()
-        await asyncio.sleep(1)
+        except Exception:
+            log.exception("update: the keeper failed and is started again")
+        await asyncio.sleep(5)

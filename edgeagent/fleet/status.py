@@ -85,9 +85,12 @@ class Listener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.loop_stop()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
+        self._client.loop_stop()
+        sock = self._client.socket()
+        if sock is not None:  # the loop did not come to it
+            sock.close()
 
     def settle(self, most_s: float = 10.0) -> None:
         """Wait until no more retained states come."""

@@ -25,6 +25,7 @@ class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
         fleet: first part of the topics, `<fleet>/poll` and `<fleet>/<gateway id>/reported`.
         username, password: the latter is the name of a credential.
         tls, ca, cert, key: as in uplinks; TLS also by `ca` or `cert` alone.
+        spread_s: a nudged poll waits for a random part of this, so that not all come at once.
     """
 
     host: str
@@ -36,6 +37,7 @@ class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
     ca: str = ""
     cert: str = ""
     key: str = ""
+    spread_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 25.0
 
     def problems(self) -> Iterable[ConfigError]:
         """A topic level has no wildcard and no slash."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,7 @@ FAR_AHEAD_S = 400 * 86_400  # no box is offline so long and comes back with a cl
 _TIME_STEP_S = 6 * 3600  # the floor of time is written so often at most: an SD card wears out
 _TOP = ("root", "timestamp", "snapshot", "targets")
 _NOT_FOUND = 404
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _CODES = (
     (exceptions.ExpiredMetadataError, "update.expired"),
     (exceptions.BadVersionNumberError, "update.older-than-seen"),
@@ -157,7 +159,7 @@ class Trust:
             return None
         custom = found.unrecognized_fields.get("custom")
         digest = found.hashes.get("sha256", "")
-        if not digest:
+        if not _SHA256.fullmatch(digest):  # becomes a file name
             raise UpdateRefused("update.bad-metadata", where=self._origin.where, why=f"{path}: no sha256")
         return Named(path, digest, found.length, custom if isinstance(custom, dict) else {})
 

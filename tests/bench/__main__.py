@@ -17,6 +17,11 @@ BENCHES = {
     "gauge_alarm": "gauges:gauge_alarm",
     "gauge_matrix": "gauges:gauge_matrix",
     "gauge_wrong": "gauges:gauge_wrong",
+    "exposure": "update:exposure",
+    "update_poll": "update:update_poll",
+    "update_fleet": "update:update_fleet",
+    "update_nudge": "trial:update_nudge",
+    "update_rollback": "trial:update_rollback",
 }
 
 if __name__ == "__main__":

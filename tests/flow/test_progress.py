@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from edgeagent.daemon.health import Health, SourceHealth, UplinkHealth
-from edgeagent.daemon.progress import BUSY_S, HEALS, PUMP_S, Progress, limit_s
+from edgeagent.daemon.progress import BUSY_S, HEALS, KEEPER_S, PUMP_S, Progress, limit_s
 from edgeagent.errors import SourceUnavailable
 from edgeagent.sources import driver
 from tests.flow.test_flow import City, Ticker, flow_of, run_for
@@ -81,6 +81,14 @@ def test_the_pump_has_no_stages():
     one.run(10, alive=True)
     assert one.run(PUMP_S + 10, alive=True, pump=False)[1] is False
     assert one.run(10, alive=True)[1] is True
+
+
+def test_a_keeper_that_fell_silent_starves_the_watchdog():
+    """Silence in a trial is a no: the restart by the watchdog brings the old config back."""
+    one = Watched()
+    one.health.keeper_mono_ms = one.now_ms
+    assert one.run(KEEPER_S - 5, alive=True)[1] is True
+    assert one.run(20, alive=True)[1] is False
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_of_a_commit_and_of_going_back(tmp_path):
     saved.again()
 
     def back():
-        field.slots.write(trial.roll_back(field.record, "update.silence", {}, 1))
+        field.slots.write(trial.roll_back(field.record, "update.watchdog", {}, 1))
 
     def check_back(_n):
         assert field.record.current == first

@@ -415,3 +415,14 @@ def test_an_empty_file_is_a_file(box, forge):
     forge.put("city-007", PATH, b"", seq=2)
     forge.publish("city-007")
     assert box.poll()[0] == b""
+
+
+@pytest.mark.parametrize("digest", ["../../../evil", "", "A" * 64, "/etc/passwd"])
+def test_a_signed_hash_that_is_no_hash_becomes_no_file_name(box, forge, digest):
+    forge.put("city-007", PATH, b"x", seq=2)
+    forge.cities["city-007"].signed.targets[PATH].hashes = {"sha256": digest}
+    forge.publish("city-007")
+    before = {p for p in box.folder.parent.rglob("*") if p.name != "city-007.json"}
+    box.refused("bad-metadata")
+    new = set(box.folder.parent.rglob("*")) - before
+    assert {p.name for p in new} <= {"city-007.json"}
