@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 # The programs that real tests talk to, and the Debian packages that bring them.
-TOOLS    := mosquitto dbus-daemon ffmpeg socat strace
-PACKAGES := mosquitto dbus ffmpeg socat strace
+TOOLS    := mosquitto dbus-daemon ffmpeg socat strace ip
+PACKAGES := mosquitto dbus ffmpeg socat strace iproute2
 
 .PHONY: demo test unit check bench torture tools wheel requirements clean
 
