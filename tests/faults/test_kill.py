@@ -244,8 +244,12 @@ async def test_kill_9_of_the_pipe_alone_many_times(tmp_path):
             for kill in range(PIPE_KILLS):
                 if kill % 8 == 0:
                     luck.choice((city.cut, city.mend, city.mend))()
-                after_s = luck.uniform(0.0, 0.2)
-                give(process, msgspec.structs.replace(order, first=kill * STRIDE, kill_after_s=after_s))
+                when = {
+                    "first": kill * STRIDE,
+                    "kill_after_said": luck.choice((0, 0, 1, 4_000, 20_000)),  # 0: while it starts
+                    "kill_after_s": luck.uniform(0.0, 0.1),
+                }
+                give(process, msgspec.structs.replace(order, **when))
                 assert int(process.stdout.readline()) == -signal.SIGKILL
                 said.listen(ended=True)
         city.mend()
@@ -261,5 +265,5 @@ async def test_kill_9_of_the_pipe_alone_many_times(tmp_path):
     assert verdict.good, verdict
     assert stats.lost == stats.thinned == stats.waiting == 0
     assert stats.accepted == len({(one.thing, one.sequence) for one in arrived})
-    assert verdict.accepted > 10 * PIPE_KILLS and said.perhaps, "too quick to be caught at anything"
+    assert verdict.accepted > 3 * PIPE_KILLS and said.perhaps, "too quick to be caught at anything"
     assert city.snapshot().regressions == 0
