@@ -5,10 +5,14 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 # The programs that real tests talk to, and the Debian packages that bring them.
-TOOLS    := mosquitto dbus-daemon ffmpeg socat strace ip
-PACKAGES := mosquitto dbus ffmpeg socat strace iproute2
+TOOLS    := mosquitto dbus-daemon ffmpeg socat strace
+PACKAGES := mosquitto dbus ffmpeg socat strace
 
 .PHONY: demo test unit check bench bench-peers torture tools wheel requirements clean
+
+# for a network of its own (tests/faults/test_blackhole.py)
+TOOLS    += ip
+PACKAGES += iproute2
 
 demo: $(VENV)/.runtime
 	$(VENV)/bin/edgeagent demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(SECONDS),--seconds $(SECONDS))

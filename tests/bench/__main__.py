@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, drain, cpu100, footprint, vision."""
+"""`python -m tests.bench [NAME …]`: help, pipeline, pipeline_http, cpu100, footprint, vision."""
 
 import importlib
 import sys
@@ -7,10 +7,10 @@ BENCHES = {
     "help": "cli:help_time",
     "pipeline": "agent:pipeline",
     "pipeline_http": "agent:pipeline_http",
-    "drain": "drain:drain",
     "cpu100": "agent:cpu100",
     "footprint": "agent:footprint",
     "vision": "vision:vision",
+    "drain": "drain:drain",
 }
 
 if __name__ == "__main__":

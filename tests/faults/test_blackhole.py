@@ -131,7 +131,7 @@ def test_a_line_that_dies_without_a_word_is_noticed_and_nothing_is_lost(tmp_path
                 return said.states[-1:] == [state]
 
             wait_for(lambda: is_("ok"), 60, "first delivery")
-            for break_, mend in ((road.black_hole, road.fill_hole), (road.pull, road.plug)) * rounds(1, 50):
+            for break_, mend in ((road.black_hole, road.fill_hole), (road.pull, road.plug)) * rounds(1, 10):
                 break_()
                 noticed.append(wait_for(lambda: is_("down"), NOTICED_S, "a dead line noticed"))
                 enough = len(said.accepted) + 50
