@@ -18,10 +18,11 @@ from tests.uplinks.mosquitto import Agent, Mosquitto
 
 
 class Told(msgspec.Struct):
-    """Everything that arrived, and the number of the current state by thing."""
+    """Everything that arrived, the number of the current state by thing, and how often it became an older one."""
 
     arrived: list[Arrived]
     current: dict[str, int]
+    regressions: int = 0
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def http(_folder):
     city = City()
     city.start()
     try:
-        yield int(city.url.rpartition(":")[2]), lambda: Told(*of_city(city))
+        yield int(city.url.rpartition(":")[2]), lambda: Told(*of_city(city), city.snapshot().regressions)
     finally:
         city.stop()
 

@@ -143,10 +143,11 @@ def test_a_line_that_dies_without_a_word_is_noticed_and_nothing_is_lost(tmp_path
             give(process, msgspec.structs.replace(order, rivers=()))
             wait_for(lambda: said.listen() or said.waiting == 0, 60, "empty")
         deadline = time.monotonic() + 10  # acknowledged by the broker; its subscriber may be behind
-        while not (verdict := judged(said, told())).good and time.monotonic() < deadline:
+        while not (verdict := judged(said, found := told())).good and time.monotonic() < deadline:
             time.sleep(0.1)
     print(f"{verdict.accepted} accepted, {verdict.repeats} repeated; noticed after {[round(s, 1) for s in noticed]} s")
     assert verdict.good, verdict
+    assert found.regressions == 0, "a request given up long ago arrived when the road was back"
 
 
 def judged(said, found):
