@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 # The programs that real tests talk to, and the Debian packages that bring them.
-TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm
-PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm
+TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm ip
+PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm iproute2
 
-.PHONY: demo test unit check bench torture tools wheel deb deb-test requirements clean
+.PHONY: demo test unit check bench bench-peers torture tools wheel deb deb-test requirements clean
 
 demo: $(VENV)/.runtime
 	$(VENV)/bin/edgeagent demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(SECONDS),--seconds $(SECONDS))
@@ -29,6 +29,17 @@ check: $(VENV)/.dev
 # One JSON line per figure; see tests/bench/.
 bench: $(VENV)/.dev tools
 	$(VENV)/bin/python -m tests.bench
+
+# The same load on another gateway, installed from PyPI into a venv of its own.
+PEERS := .peers
+bench-peers: $(VENV)/.dev tools $(PEERS)/.installed
+	EDGEAGENT_PEERS=$(PEERS) $(VENV)/bin/python -m tests.bench.peers
+
+# pymodbus and the others: what its Modbus connector would otherwise install by itself when it starts.
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check -q install "thingsboard-gateway==3.8.*" pymodbus==3.9.2 pyserial pyserial-asyncio
+	@touch $@
 
 # Long campaigns; `make test` runs a short version of each.
 torture: $(VENV)/.dev tools
@@ -88,4 +99,4 @@ requirements: $(VENV)/.dev
 	$(VENV)/bin/uv pip compile -q -U pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,9 @@ is a person's matter.  Bodies have a Content-Length (brokers answer 411 to chunk
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
 
 from edgeagent.clock import Clock
 from edgeagent.uplinks.meter import Meter
@@ -33,6 +37,7 @@ _HEADER = {
 }
 _UNAUTHORIZED = 401
 _LONGEST_ANSWER = 1_000_000
+_RESET = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER: closing sends a RST and forgets what was not sent
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,21 +164,36 @@ class Endpoint:
 
 
 class _Metered(HTTPConnection):
-    """Tells a meter what it does."""
+    """Tells a meter what it does, and takes back what was not answered.
+
+    A request that was given up must not arrive later, over a newer one.  The kernel goes on sending
+    what a closed connection still holds; one that is reset forgets it.
+    """
 
     meter: Meter
+    unanswered = False
 
     def connect(self) -> None:
         super().connect()
         self.meter.opened(self.sock)
 
     def send(self, data: Any) -> None:  # noqa: ANN401  http.client's signature
+        self.unanswered = True
         super().send(data)
         self.meter.handed(self.sock, len(data))
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself does
+        answer = super().getresponse()
+        self.unanswered = False
+        return answer
 
     def close(self) -> None:
         if self.sock is not None:
             self.meter.closing(self.sock)
+            if self.unanswered:
+                with contextlib.suppress(OSError):
+                    self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.unanswered = False
         super().close()
 
 

@@ -22,6 +22,7 @@ BENCHES = {
     "update_fleet": "update:update_fleet",
     "update_nudge": "trial:update_nudge",
     "update_rollback": "trial:update_rollback",
+    "drain": "drain:drain",
 }
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ class Order(msgspec.Struct, frozen=True):
         rivers: their names; none to send only what waits.
         first: numbers of the rivers start above it.
         pause_s: shortest and longest time between two readings of a river.
-        kill_after_s: from the fork on; None: never.
+        kill_after_s: from then on; None: never.
+        kill_after_said: bytes that it has to say before that, however busy the machine.
     """
 
     folder: str
@@ -59,6 +60,7 @@ class Order(msgspec.Struct, frozen=True):
     first: int = 0
     pause_s: tuple[float, float] = (0.01, 0.06)
     kill_after_s: float | None = None
+    kill_after_said: int = 0
 
 
 class Witness:
@@ -130,6 +132,10 @@ async def _until_stdin_ends(order: Order) -> None:
     await pipe(order, stop)
 
 
+def size(path: str) -> int:
+    return Path(path).stat().st_size if Path(path).exists() else 0
+
+
 def main() -> None:
     for line in sys.stdin.buffer:
         order = msgspec.json.decode(line, type=Order)
@@ -137,6 +143,7 @@ def main() -> None:
             asyncio.run(_until_stdin_ends(order))
             return
         uplinks.driver(order.uplink["driver"])  # imported here, once
+        enough = size(order.said) + order.kill_after_said
         child = os.fork()
         if child == 0:
             try:
@@ -144,6 +151,9 @@ def main() -> None:
             except BaseException:  # noqa: BLE001  this is the end of the process
                 traceback.print_exc()
             os._exit(1)
+        deadline = time.monotonic() + 30
+        while size(order.said) < enough and time.monotonic() < deadline:
+            time.sleep(0.002)
         time.sleep(order.kill_after_s)
         os.kill(child, signal.SIGKILL)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

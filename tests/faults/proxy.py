@@ -31,10 +31,10 @@ _LATE_S = 0.05  # a sleep that took too long is made up for, up to here
 
 
 class Proxy:
-    """Listens on 127.0.0.1 and forwards to `port`."""
+    """Listens on `host` and forwards to `port` of 127.0.0.1."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._target, self._host = port, host
         self._server: asyncio.Server | None = None
         self._lines: dict[asyncio.Task, tuple[asyncio.StreamWriter, ...]] = {}
         self.mode = "pass"
@@ -74,7 +74,7 @@ class Proxy:
                     await asyncio.sleep(0.01)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port, limit=_CHUNK)
+        self._server = await asyncio.start_server(self._carry, self._host, self.port, limit=_CHUNK)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _deaf(self) -> None:

@@ -25,6 +25,7 @@ from tests.faults.verdict import compare, of_city, rounds, thing_of
 pytestmark = pytest.mark.slow
 TRUE_MS = 1_795_000_000_000
 HOUR, YEAR = 3600, 365 * 86_400
+LATER = 1022 * 86_400  # 2.8 years
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ async def box(tmp_path, city, request):
     await made.close()
 
 
-@pytest.mark.parametrize("wrong_by_s", [-55 * YEAR, -2 * YEAR, -HOUR, YEAR])
+@pytest.mark.parametrize("wrong_by_s", [-55 * YEAR, -2 * YEAR, -HOUR, LATER])
 async def test_wrong_at_boot_then_synchronised(box, wrong_by_s):
     await box.boot(wrong_by_s)
     await box.measure(5)
@@ -147,15 +148,32 @@ async def test_sent_while_wrong_then_synchronised(box):
     box.all_true(moments)
 
 
-@pytest.mark.parametrize("back_s", [-1, -HOUR, -30 * 86_400])
-async def test_a_step_back_while_running(box, back_s):
+async def test_ten_minutes_until_the_time_is_known(box):
+    """1970 at boot, no NTP for ten minutes, and a line that carries every tenth reading."""
+    await box.boot(-55 * YEAR)
+    for _ in range(6):
+        await box.measure(10)
+        await box.deliver(most=1)
+    box.sync()
+    await box.measure(3)
+    moments = await box.verdict()
+    box.all_true(moments)
+    untold = {i.sequence for i in moments if i.values["timeQuality"] == "unsynced"}
+    assert len(untold) == 6, "what had left before; all others learnt their time"
+
+
+@pytest.mark.parametrize("step_s", [-1, -HOUR, -30 * 86_400, 1, LATER], ids=["leap", "-1h", "-30d", "+1s", "+2.8y"])
+async def test_a_step_while_running(box, step_s):
     await box.boot(trust=TimeTrust.SYNCED)
     await box.measure(5)
     await box.deliver()
     await box.measure(3)
-    box.step(back_s)
+    box.step(step_s)
     await box.measure(5)
     await box.restart()
+    await box.measure(2)
+    await box.deliver(most=4)
+    box.sync()  # and back to the truth
     await box.measure(2)
     await box.verdict()
 
@@ -192,7 +210,7 @@ def test_any_life_of_a_clock(tmp_path, city, history):
 
 
 async def live(box, steps, luck):
-    wrong = functools.partial(luck.choice, [-55 * YEAR, -2 * YEAR, -HOUR, -1, 0, 60, YEAR])
+    wrong = functools.partial(luck.choice, [-55 * YEAR, -2 * YEAR, -HOUR, -1, 0, 60, LATER])
     await box.boot(wrong())
     try:
         for one in ["measure", *steps]:

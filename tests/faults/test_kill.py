@@ -118,7 +118,7 @@ def wait_for(true, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, "never so"
-        time.sleep(0.05)
+        time.sleep(0.01)
     return found
 
 
@@ -244,10 +244,15 @@ async def test_kill_9_of_the_pipe_alone_many_times(tmp_path):
             for kill in range(PIPE_KILLS):
                 if kill % 8 == 0:
                     luck.choice((city.cut, city.mend, city.mend))()
-                after_s = luck.uniform(0.0, 0.2)
-                give(process, msgspec.structs.replace(order, first=kill * STRIDE, kill_after_s=after_s))
+                when = {
+                    "first": kill * STRIDE,
+                    "kill_after_said": luck.choice((0, 0, 1, 4_000, 20_000)),  # 0: while it starts
+                    "kill_after_s": luck.uniform(0.0, 0.1),
+                }
+                give(process, msgspec.structs.replace(order, **when))
                 assert int(process.stdout.readline()) == -signal.SIGKILL
                 said.listen(ended=True)
+                wait_for(lambda: heard_out(city))
         city.mend()
         with started() as process:
             give(process, msgspec.structs.replace(order, rivers=()))
@@ -261,5 +266,11 @@ async def test_kill_9_of_the_pipe_alone_many_times(tmp_path):
     assert verdict.good, verdict
     assert stats.lost == stats.thinned == stats.waiting == 0
     assert stats.accepted == len({(one.thing, one.sequence) for one in arrived})
-    assert verdict.accepted > 10 * PIPE_KILLS and said.perhaps, "too quick to be caught at anything"
-    assert city.snapshot().regressions == 0
+    assert verdict.accepted > 3 * PIPE_KILLS and said.perhaps, "too quick to be caught at anything"
+    # what was still on its way to the city when its sender was killed may be written after the next life's first
+    assert city.snapshot().regressions <= PIPE_KILLS // 50
+
+
+def heard_out(city):
+    """Whether nobody is connected to the city."""
+    return city._server is None or not city._server._open
