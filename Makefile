@@ -8,7 +8,7 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm ip
 PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm iproute2
 
-.PHONY: demo test unit check bench bench-peers torture tools wheel deb deb-test requirements clean
+.PHONY: demo test unit check bench bench-peers torture tools train wheel deb deb-test requirements clean
 
 demo: $(VENV)/.runtime
 	$(VENV)/bin/edgeagent demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(SECONDS),--seconds $(SECONDS))
@@ -44,6 +44,11 @@ $(PEERS)/.installed:
 # Long campaigns; `make test` runs a short version of each.
 torture: $(VENV)/.dev tools
 	EDGEAGENT_ROUNDS=1000 $(VENV)/bin/python -m pytest -m slow
+
+# The detector from its pictures: own environment, resumable, about 75 minutes on two cores (MINUTES, STEPS shorten it).
+# Ships the result only where it is better than what is there; see models/train/README.md.
+train:
+	$(MAKE) -C models/train
 
 wheel: $(VENV)/.dev
 	rm -rf dist && $(VENV)/bin/python -m hatchling build -t wheel

@@ -49,6 +49,7 @@ ALSO = {
     "sources/count_eval.py": "vision shipped cv2 numpy onnxruntime",
     "simulate/road.py": "cv2 numpy",
     "simulate/road_scene.py": "cv2 numpy",
+    "simulate/road_weather.py": "cv2 numpy",
     "simulate/road_traffic.py": "numpy",
     "simulate/road_vehicles.py": "numpy",
     "uplinks/ngsi_http.py": "ngsi",

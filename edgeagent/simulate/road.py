@@ -21,6 +21,7 @@ from edgeagent.simulate.road_scene import NEAR_M, SHIFT, Image, Place, draw_plac
 from edgeagent.simulate.road_traffic import AHEAD_M, BEHIND_M, Vehicle, lanes
 from edgeagent.simulate.road_truth import ClipTruth, Sight, Spot, clip_truth, count_crossings
 from edgeagent.simulate.road_vehicles import Floats
+from edgeagent.simulate.road_weather import Hardship, burden, lamps, low_sun, mix, traffic_light
 
 __all__ = ["DEMO_SEED", "RoadFrame", "RoadScene", "render_clip"]
 
@@ -53,11 +54,15 @@ class RoadScene:
 
     Args:
         seed: Place, light and traffic.
+        hardship: What makes it hard to count, see `road_weather`; the place and, but for lorries and queues, the
+            traffic of a seed stay the same.
         size: Width and height in pixels.
         fps: Pictures per second.
     """
 
-    def __init__(self, seed: int, *, size: tuple[int, int] = (640, 360), fps: float = 10.0) -> None:
+    def __init__(
+        self, seed: int, *, size: tuple[int, int] = (640, 360), fps: float = 10.0, hardship: Hardship = "day"
+    ) -> None:
         rng = np.random.default_rng(seed)
         self._dt = 1 / fps
         self.place, self._empty = draw_place(rng, size)
@@ -66,6 +71,15 @@ class RoadScene:
         # Sensor noise: a few sheets used in turn, so that a picture costs an addition and not a million draws.
         self._noise = rng.normal(0, rng.uniform(1.5, 4.0), (5, size[1], size[0], 3)).round().astype(np.int16)
         self._shown = 0
+        self._hardship = hardship
+        self._burden = burden(hardship, np.random.default_rng((seed, 1)), self.place)
+        if hardship == "shadows":
+            self.place = low_sun(self.place)
+        for lane in self._lanes:
+            lane.mix = mix(hardship) or lane.mix
+        # Vehicles of the near lanes come to stand on the counting line and behind it.
+        self._stop_m = AHEAD_M - self._line_ahead_m() + 9.0
+        self._now_s = 0.0
         for _ in range(int(_WARM_UP_S * fps)):
             self._step()
 
@@ -85,17 +99,25 @@ class RoadScene:
 
         It lies as near as it can while vehicles on it are wholly in the picture.
         """
-        camera, reach = self.place.camera, self.place.half_m + 1.0
-        room = np.array(camera.size) * (1 - 2 * _MARGIN)
-        for ahead in _LINE_AHEAD_M:
-            ends = camera.outline(np.array([[-reach, ahead, 0.0], [reach, ahead, 0.0]]))
-            inside = np.abs(ends - np.array(camera.size) / 2) <= room / 2
-            if inside.all():
-                break
-        left, right = ((round(float(x)), round(float(y))) for x, y in ends)
+        left, right = ((round(float(x)), round(float(y))) for x, y in self._across(self._line_ahead_m()))
         return left, right
 
+    def _line_ahead_m(self) -> float:
+        """How far from the pole the counting line lies."""
+        size = np.array(self.place.camera.size)
+        for ahead in _LINE_AHEAD_M:
+            if (np.abs(self._across(ahead) - size / 2) <= size * (1 - 2 * _MARGIN) / 2).all():
+                break
+        return float(ahead)
+
+    def _across(self, ahead_m: float) -> Floats:
+        reach = self.place.half_m + 1.0
+        return self.place.camera.outline(np.array([[-reach, ahead_m, 0.0], [reach, ahead_m, 0.0]]))
+
     def _step(self) -> None:
+        self._now_s += self._dt
+        if self._hardship == "queue":
+            traffic_light(self._lanes, self._stop_m, self._now_s)
         for lane in self._lanes:
             lane.step(self._dt, self._numbers)
 
@@ -113,20 +135,28 @@ class RoadScene:
         image = _shadowed(self._empty, self.place, [one.corners for one in standing])
         outlines = [_paint(image, self.place, one) for one in standing]
         sights = _sights([one.vehicle for one in standing], outlines, camera.size)
+        lit = (lamp for one in standing for lamp in lamps(one.foot, one.vehicle.body.size, one.heading))
+        image = self._burden(image, lit)
         noise = self._noise[self._shown % len(self._noise)]
         self._shown += 1
         return RoadFrame(np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), dtype=np.uint8), sights)
 
 
 def render_clip(
-    path: Path, seconds: float, *, fps: float = 10.0, size: tuple[int, int] = (640, 360), seed: int = DEMO_SEED
+    path: Path,
+    seconds: float,
+    *,
+    fps: float = 10.0,
+    size: tuple[int, int] = (640, 360),
+    seed: int = DEMO_SEED,
+    hardship: Hardship = "day",
 ) -> ClipTruth:
     """Write an MP4 and, beside it with the ending .json, what happens in it.
 
     Raises:
         OSError: The clip cannot be written there.
     """
-    scene, frames = RoadScene(seed, size=size, fps=fps), round(seconds * fps)
+    scene, frames = RoadScene(seed, size=size, fps=fps, hardship=hardship), round(seconds * fps)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
     if not writer.isOpened():
         raise OSError(f"cannot write the clip {path}")

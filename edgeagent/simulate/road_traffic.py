@@ -32,6 +32,8 @@ class Lane:
 
     def __init__(self, x: float, heading: int, flow_per_min: float, speed_ms: float, rng: np.random.Generator) -> None:
         self.x, self.heading, self.vehicles = x, heading, list[Vehicle]()
+        self.stop_m: float | None = None  # a red light there holds whoever can still stop
+        self.mix = _MIX
         self._mean_s, self._speed_ms, self._rng, self._wait_s = 60 / flow_per_min, speed_ms, rng, rng.uniform(0, 3)
 
     def step(self, dt: float, numbers: Iterator[int]) -> None:
@@ -42,6 +44,9 @@ class Lane:
             if before is not None:
                 gap = before.way_m - vehicle.way_m - (before.body.size[0] + vehicle.body.size[0]) / 2
                 target = min(target, max(0.0, (gap - 2.0) / 1.1))
+            if self.stop_m is not None and vehicle.way_m + vehicle.body.size[0] / 2 < self.stop_m:
+                left = self.stop_m - vehicle.way_m - vehicle.body.size[0] / 2
+                target = min(target, max(0.0, (left - 0.5) / 1.1))
             vehicle.speed_ms += float(np.clip(target - vehicle.speed_ms, -7 * dt, 2 * dt))
             vehicle.way_m += vehicle.speed_ms * dt
             before = vehicle
@@ -54,7 +59,7 @@ class Lane:
 
     def _enter(self, number: int) -> None:
         rng = self._rng
-        cls = str(rng.choice(list(_MIX), p=list(_MIX.values())))
+        cls = str(rng.choice(list(self.mix), p=list(self.mix.values())))
         body = build_body(cls, rng)
         sway = 0.9 if cls == "motorcycle" else 0.25
         self.vehicles.append(

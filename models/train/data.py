@@ -22,6 +22,7 @@ from model import CLASSES, HEIGHT, WIDTH
 PAD = 114
 IGNORED = -1  # in the class column: no target, and nothing found there is an error
 RENDERED_SEEDS = range(1000, 1060)  # the demo and the tests use other places
+HARD_SEEDS = range(1060, 1096)  # night, rain, a shaking pole, low sun, lorries, queues; from version 3 on
 _PER_PLACE = 6
 Pixels = npt.NDArray[np.uint8]
 Table = npt.NDArray[np.float32]
@@ -171,11 +172,15 @@ def batches(pictures: list[Picture], size: int, seed: int, start: int) -> Iterat
 def render(folder: Path) -> None:
     """Write a set of rendered roads; vehicles that are mostly hidden become don't-care boxes."""
     from edgeagent.simulate.road import RoadScene  # noqa: PLC0415  (a recorded set needs no edgeagent)
+    from edgeagent.simulate.road_weather import HARDSHIPS  # noqa: PLC0415
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows = []
-    for seed in RENDERED_SEEDS:
-        scene = RoadScene(seed)
+    hard = [one for one in HARDSHIPS if one != "day"]
+    scenes = [(seed, "day") for seed in RENDERED_SEEDS]
+    scenes += [(seed, hard[n % len(hard)]) for n, seed in enumerate(HARD_SEEDS)]
+    for seed, hardship in scenes:
+        scene = RoadScene(seed, hardship=hardship)
         for number in range(_PER_PLACE):
             scene.skip(4.0)
             frame = next(iter(scene.frames(1)))

@@ -53,11 +53,11 @@ def count(clip, rate):
                     continue
                 done.add((name, track))
                 once[name]["positive" if side > 0 else "negative"] += 1
-    # supervision's "in" is the side where its cross product is negative: the same sign as ours, mirrored in y
+    # supervision's "in" is what leaves our positive side: its vector runs the other way round
     return {
         "once": once,
-        "linezone": {n: {"positive": z.in_count, "negative": z.out_count} for n, z in bottom.items()},
-        "corners": {n: {"positive": z.in_count, "negative": z.out_count} for n, z in corners.items()},
+        "linezone": {n: {"positive": z.out_count, "negative": z.in_count} for n, z in bottom.items()},
+        "corners": {n: {"positive": z.out_count, "negative": z.in_count} for n, z in corners.items()},
     }
 
 

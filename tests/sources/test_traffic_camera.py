@@ -19,11 +19,18 @@ from edgeagent.clock import SystemClock
 from edgeagent.errors import ConfigError, SourceUnavailable
 from edgeagent.messages import text
 from edgeagent.reading import Quality
+from edgeagent.simulate.road import render_clip
 from edgeagent.sources import driver
 from edgeagent.sources.camera_messages import End, Failure, FromWorker, Hello, LineSpec, Start, Tally, without_password
 from edgeagent.sources.count_eval import evaluate
 from edgeagent.sources.detector import Detector
-from edgeagent.sources.traffic_camera import LineConfig, TrafficCamera, TrafficCameraConfig
+from edgeagent.sources.traffic_camera import (
+    LineConfig,
+    RegionConfig,
+    SpeedConfig,
+    TrafficCamera,
+    TrafficCameraConfig,
+)
 from tests.conftest import SHARED
 from tests.fakes import Collector, surroundings
 from tests.sources.camera_rig import RtspCamera, baseline_model, ffmpeg, free_port, mjpeg_camera, mute_camera
@@ -452,3 +459,74 @@ async def test_a_camera_that_sends_one_picture_for_ever_is_not_watching(shared, 
     assert [error.code for _, error in emit.problems] == ["camera.scene-frozen"]
     (reading,) = emit.readings
     assert reading.quantities["coverage"].value < 0.85
+
+
+@pytest.mark.slow
+async def test_a_worker_that_grows_is_replaced_before_it_hurts(tmp_path):
+    """The limit is set below what any worker needs, so the first tally is over it."""
+    clip = tmp_path / "road.mp4"
+    truth = await asyncio.to_thread(render_clip, clip, 4.0)
+    (line,) = truth.lines
+    road = (LineConfig(id="road", start=line.p1, end=line.p2),)
+    source = camera(tmp_path, clip, "vehicles", lines=road, max_memory_mib=80)
+    with pytest.raises(SourceUnavailable) as caught:
+        await asyncio.wait_for(source.run(Collector()), 60)
+    assert caught.value.code == "camera.memory" and int(caught.value.facts["used"]) > 80
+    assert workers() == []
+    for lang in ("ja", "en"):
+        assert "80 MiB" in text(caught.value.code, caught.value.facts, lang).what
+
+
+async def test_what_outruns_the_check_cannot_take_the_box_along():
+    """One huge allocation inside a library: it fails, instead of pushing everybody else out."""
+    code = (
+        "from edgeagent.sources.camera_worker import _cap_memory\nimport numpy as np\n_cap_memory(300)\n"
+        "try:\n np.ones(2_000_000_000, np.uint8)\nexcept MemoryError:\n print('refused')"
+    )
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "refused\n", done.stderr
+
+
+@pytest.mark.slow
+async def test_a_region_and_a_speed_reach_the_reading(tmp_path):
+    clip = tmp_path / "road.mp4"
+    truth = await asyncio.to_thread(render_clip, clip, 8.0)
+    (line,) = truth.lines
+    far = LineConfig(id="far", start=(line.p1[0] + 60, line.p1[1] - 60), end=(line.p2[0] - 60, line.p2[1] - 60))
+    lines = (LineConfig(id="road", start=line.p1, end=line.p2), far)
+    more = {
+        "region": RegionConfig(points=((0, 60), (640, 60), (640, 360), (0, 360))),
+        "speed": SpeedConfig(between=("road", "far"), distance_m=15.0),
+    }
+    emit = Collector()
+    source = camera(tmp_path, clip, "vehicles", lines=lines, **more)
+    async with running(source, emit) as task:
+        await until(lambda: source._ended, task, 90)
+    first, second = emit.readings[-2:]
+    shown = {name: q.value for name, q in first.quantities.items()}
+    assert shown["congestion"] in ("free", "slow", "queued") and shown["vehicles"] > 0.3
+    assert shown["speeds_measured"] >= 1 and 5 < shown["speed"] < 120
+    assert first.facts["line_version"] == lines[0].version != second.facts["line_version"]
+    assert first.facts["class_trust"].startswith("car good") and "count_forward_bus" not in first.quantities
+    assert 0 <= shown["dropped"] <= 1 and "queue_length" not in second.quantities
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "path"),
+    [
+        ({"region": {"points": [[0, 0], [9, 9]]}}, "camera.region-flat", "sources[0].region.points"),
+        ({"speed": {"between": ["up-down", "b"], "distance_m": 9}}, "camera.speed-line", "sources[0].speed.between[1]"),
+        (
+            {"speed": {"between": ["up-down", "up-down"], "distance_m": 9}},
+            "camera.speed-line",
+            "sources[0].speed.between[1]",
+        ),
+        ({"cpu_share": 0}, "camera.out-of-range", "sources[0].cpu_share"),
+        ({"max_memory_mib": 9}, "camera.out-of-range", "sources[0].max_memory_mib"),
+    ],
+)
+def test_mistakes_in_region_speed_and_limits(more, code, path):
+    made, problems = configs.decode(TrafficCameraConfig, section(**more), "sources[0]")
+    assert made is None and [(p.code, p.facts["path"]) for p in problems] == [(code, path)]
+    for lang in ("ja", "en"):
+        assert "?" not in text(code, problems[0].facts, lang).what
