@@ -8,7 +8,7 @@ from edgeagent.wire.gauge_lines import Frames, Lines
 from edgeagent.wire.mbap import Stream
 from edgeagent.wire.registers import ORDERS, TYPES, Register, Scale, decode
 from edgeagent.wire.rtu import Answer, Line, Refusal, Request, crc16, verdict
-from edgeagent.wire.sdi12 import Done, Refused, Session
+from edgeagent.wire.sdi12 import Done, Failed, Session
 
 ASK = Request(1, 3, 100, 2)
 SANE = Scale(0.001, 0.0, (0.0, 30.0), sentinels={65535: "no-target"})
@@ -84,7 +84,7 @@ def sdi12(data: bytes) -> None:
     session = Session("0", SDI12)
     step = session.begin()
     for line in [*data.split(b"\n"), *[b""] * 12]:
-        if isinstance(step, Done | Refused):
+        if isinstance(step, Done | Failed):
             break
         step = session.line(line) if line else session.silence()
     if isinstance(step, Done):
