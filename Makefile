@@ -13,8 +13,9 @@ PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc
 demo: $(VENV)/.runtime
 	$(VENV)/bin/edgeagent demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(SECONDS),--seconds $(SECONDS))
 
+# Side by side, file by file: most of the time goes into waiting for devices.
 test: $(VENV)/.dev tools $(VENV)/bin/prism check
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # The fast part of `make test`, for the edit loop: the pure rooms and the outbox, no device to wait for.
 UNIT := tests/wire tests/vision tests/rules tests/ngsi tests/outbox tests/contracts tests/test_*.py
