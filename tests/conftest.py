@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ settings.load_profile("edgeagent")
 def pytest_configure(config):
     # what `make test` installs beside python is found by whoever runs pytest
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # started in the background of a script, Ctrl-C is ignored and every child inherits that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "asyncio: set by pytest-asyncio")
 
 
