@@ -16,6 +16,7 @@ from edgeagent import messages
 from edgeagent.cli import agent
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
+from edgeagent.cli.doctor import doctor
 from edgeagent.cli.fleet import app as fleet
 from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
@@ -48,6 +49,7 @@ app.command()(agent.run)
 app.command()(agent.check)
 app.command()(agent.status)
 app.command()(agent.version)
+app.command()(doctor)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")
