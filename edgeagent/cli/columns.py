@@ -6,6 +6,7 @@ one, as in terminals that are not set to a legacy CJK encoding; combining marks 
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -71,7 +72,7 @@ def coloured(mark: str) -> str:
 def _pieces(text: str) -> Iterator[str]:
     """What is not broken unless it must be: words with the blank behind them, single wide characters."""
     piece = ""
-    for here, after in zip(text, text[1:] + " ", strict=True):
+    for here, after in itertools.pairwise(f"{text} "):
         piece += here
         wide = unicodedata.east_asian_width(here) in "WF"
         next_wide = unicodedata.east_asian_width(after) in "WF"

@@ -247,7 +247,7 @@ async def _cycle(world: World) -> Iterable[Item]:
     if before is not None and before.boot_id != now.boot_id:
         await _wait_for(world, before.sources)
     well = tuple(s.id for s in world.heard.sources if s.well) if world.heard else None
-    store = _stats(world)
+    store = await asyncio.to_thread(_stats, world)
     return doctor_data.cycle(
         before,
         doctor_data.Now(
