@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 
 import typer
+import typer.main
 
 from edgeagent import messages
 from edgeagent.cli import agent
 from edgeagent.cli.calibrate import calibrate
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
+from edgeagent.cli.doctor import doctor
 from edgeagent.cli.fleet import app as fleet
+from edgeagent.cli.manual import manual
+from edgeagent.cli.options import DEFAULT_CONFIG
 from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.read import read
@@ -40,16 +45,29 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="edgeagent",
     help="Gateway agent for river gauges, watch tags and traffic cameras. 河川水位・見守りタグ・交通量のゲートウェイ。",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,  # `_next` says what to type
+    add_completion=True,
     rich_markup_mode=None,  # plain help: a third of the import time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _next(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        from edgeagent.cli import first
+
+        verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+        listed = first.offers(DEFAULT_CONFIG, verbs, systemd=Path("/run/systemd/system").is_dir())
+        print(first.text(listed))
+
+
 app.command()(agent.run)
 app.command()(agent.check)
 app.command()(agent.status)
 app.command()(agent.version)
+app.command()(doctor)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")
@@ -60,6 +78,7 @@ app.command()(wipe)
 app.command()(demo)
 app.command()(read)
 app.command()(calibrate)
+app.command()(manual)
 
 _EXIT = (
     (ConfigError, 2),

@@ -39,3 +39,12 @@ class RawIds:
                 found["address"] += 1
         found["tag-id"] += sum(1 for _ in self._tag.finditer(data))
         return +found
+
+    def struck(self, data: bytes, mark: bytes) -> bytes:
+        """The data with each of them replaced by a mark."""
+
+        def address(match: re.Match[bytes]) -> bytes:
+            ours = match.group().upper().replace(b"_", b":") in self._ours
+            return match.group() if ours else mark
+
+        return self._tag.sub(mark, self._address.sub(address, data))
