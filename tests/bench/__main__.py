@@ -1,6 +1,7 @@
 """`python -m tests.bench [NAME …]`: every figure, or the named ones."""
 
 import importlib
+import os
 import sys
 
 BENCHES = {
@@ -26,6 +27,7 @@ BENCHES = {
 }
 
 if __name__ == "__main__":
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed agent has its bytecode beside it
     for name in sys.argv[1:] or BENCHES:
         module, _, function = BENCHES[name].partition(":")  # one at a time: the vision libraries are large
         getattr(importlib.import_module(f"tests.bench.{module}"), function)()
