@@ -26,12 +26,20 @@ def note(store: Path, last: int) -> None:
     """Note the newest row.  A disk that refuses leaves the old note: it guards, nothing depends on it."""
     text = b"%020d" % last
     with contextlib.suppress(OSError):
-        handle = os.open(_file(store), os.O_WRONLY | os.O_CREAT, 0o600)
+        handle = _open(store)
         try:
-            as_owner_of(store, handle)
             os.pwrite(handle, b"%s %08x\n" % (text, crc32(text)), 0)
         finally:
             os.close(handle)
+
+
+def _open(store: Path) -> int:
+    try:
+        return os.open(_file(store), os.O_WRONLY)
+    except FileNotFoundError:
+        handle = os.open(_file(store), os.O_WRONLY | os.O_CREAT, 0o600)
+        as_owner_of(store, handle)
+        return handle
 
 
 def read(store: Path) -> int:
