@@ -22,7 +22,7 @@ from edgeagent import messages
 from edgeagent.clock import SystemClock
 from edgeagent.daemon import build
 from edgeagent.errors import EdgeAgentError
-from edgeagent.install import doctor, doctor_bundle, doctor_probe_box, doctor_probe_city
+from edgeagent.install import doctor, doctor_bundle, doctor_probe_box, doctor_probe_city, doctor_probe_devices
 from edgeagent.install.doctor_data import Before
 from edgeagent.install.doctor_item import State
 from edgeagent.install.doctor_probe_devices import Agent, from_agent
@@ -62,6 +62,12 @@ def config_of(tmp_path, body):
     file = tmp_path / "config.toml"
     file.write_text(f'[gateway]\nid = "GW-1"\nstate_dir = "{tmp_path}"\n{body}')
     return file
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """What needs no pause of its own is read without one."""
+    monkeypatch.setattr(doctor_probe_devices, "_QUICK_S", 0.05)
 
 
 def nobody(code="daemon.not-running"):
