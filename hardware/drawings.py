@@ -149,14 +149,14 @@ def rs485_surge() -> Sheet:
     s.line(110, 105, 140, 105, ink=_A)
     s.line(210, 105, 640, 105, ink=_A)
     s.line(710, 105, 750, 105, ink=_A)
-    s.text(330, 95, "outdoor cable 屋外ケーブル (RS-485, power 電源)")
+    s.text(300, 95, "outdoor cable 屋外ケーブル (RS-485, power 電源)")
     s.line(40, 200, 210, 200, ink=_EARTH, wide=6)
-    s.text(45, 222, "earth bar 接地端子", ink=_EARTH)
+    s.text(80, 192, "earth bar", ink=_EARTH, size=12)
     s.line(175, 130, 175, 200, ink=_EARTH, wide=3)
-    s.text(182, 170, "short 短く", ink=_EARTH, size=12)
+    s.text(182, 170, "short", ink=_EARTH, size=12)
     s.line(75, 130, 75, 200, ink=_EARTH)
     s.line(120, 200, 120, 250, ink=_EARTH)
-    s.earth(120, 250, "earth 接地")
+    s.earth(120, 250, "earth 接地 (leads short 接地線は短く)")
     s.line(675, 130, 675, 200, ink=_EARTH, wide=3)
     s.earth(675, 200, "mast earth 支柱接地")
     s.text(300, 300, "SPD: both wires and COM, rated for the line's voltage (IEC 61643-21 / JIS C 5381-21)", size=12)
@@ -181,8 +181,8 @@ def gauge_mounting() -> Sheet:
     s.box(490, 40, 60, 36, "gauge")
     s.area(520, 76, 440, 320, 600, 320, fill="#fbe6a2")
     s.line(520, 76, 520, 320, dash="5 4")
-    s.text(610, 200, "beam ビーム θ")
-    s.text(610, 218, "width = 2·d·tan(θ/2)", size=12)
+    s.text(610, 130, "beam θ")
+    s.text(260, 300, "width 幅 = 2·d·tan(θ/2)", size=12)
     s.span(400, 76, 400, 320, "d: distance 距離")
     s.line(700, 20, 700, 440, wide=8, ink="#888")
     for number in range(9):
@@ -204,9 +204,9 @@ def camera_mounting() -> Sheet:
         "Seen from the side: the camera at height h looks down so that the horizon is outside the picture; the counting "
         "line lies where vehicles come out of the shadow of others, in the lower half of the picture.",
         860,
-        380,
+        400,
     )
-    s.area(0, 320, 860, 320, 860, 380, 0, 380, fill="#d0d0d0")
+    s.area(0, 320, 860, 320, 860, 400, 0, 400, fill="#d0d0d0")
     s.line(80, 320, 80, 70, wide=8)
     s.box(60, 40, 70, 34, "camera")
     s.area(130, 57, 200, 320, 780, 320, fill="#fbe6a2")
@@ -219,8 +219,8 @@ def camera_mounting() -> Sheet:
     s.box(360, 280, 80, 38, "car", fill="#e8f0e8")
     s.box(600, 262, 120, 56, "truck", fill="#e8f0e8")
     s.line(430, 320, 430, 345, ink=_B, wide=4)
-    s.text(430, 362, "counting line 計測線", anchor="middle", ink=_B)
-    s.span(80, 372, 430, 372, "D")
+    s.text(445, 362, "counting line 計測線", ink=_B)
+    s.span(80, 385, 430, 385, "D")
     s.text(520, 130, "visible width 視野の幅 = 2·√(h² + D²)·tan(HFOV/2)", anchor="middle", size=12)
     return s
 
@@ -240,14 +240,14 @@ def antenna() -> Sheet:
     s.text(190, 82, "USB 2.0, 0.5-2 m")
     s.box(330, 60, 90, 60, "BLE radio", "防水ケース")
     s.line(375, 60, 375, 20, wide=4)
-    s.span(470, 40, 470, 300, "2-3 m")
+    s.span(470, 90, 470, 300, "2-3 m")
     s.line(300, 300, 860, 300)
     s.text(640, 320, "path 通路")
     s.box(600, 220, 60, 40, "tag")
-    s.line(420, 90, 600, 230, dash="4 4", wide=1)
+    s.line(420, 75, 600, 225, dash="4 4", wide=1)
     s.box(100, 30, 60, 40, "LTE")
-    s.text(500, 150, "LTE antenna and USB 3 sockets: 1 m away or more", size=12)
-    s.text(500, 168, "LTE アンテナ・USB 3 端子から 1 m 以上離す", size=12)
+    s.text(520, 50, "LTE antenna and USB 3 sockets: 1 m away or more", size=12)
+    s.text(520, 68, "LTE アンテナ・USB 3 端子から 1 m 以上離す", size=12)
     return s
 
 

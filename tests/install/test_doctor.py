@@ -22,7 +22,7 @@ from edgeagent import messages
 from edgeagent.clock import SystemClock
 from edgeagent.daemon import build
 from edgeagent.errors import EdgeAgentError
-from edgeagent.install import doctor, doctor_bundle, doctor_probe_box, doctor_probe_city
+from edgeagent.install import doctor, doctor_bundle, doctor_probe_box, doctor_probe_city, doctor_probe_devices
 from edgeagent.install.doctor_data import Before
 from edgeagent.install.doctor_item import State
 from edgeagent.install.doctor_probe_devices import Agent, from_agent
@@ -62,6 +62,13 @@ def config_of(tmp_path, body):
     file = tmp_path / "config.toml"
     file.write_text(f'[gateway]\nid = "GW-1"\nstate_dir = "{tmp_path}"\n{body}')
     return file
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """What needs no pause of its own is read without one, and who is away is given up sooner."""
+    monkeypatch.setattr(doctor_probe_devices, "_COMPLAINTS", 2)
+    monkeypatch.setattr(doctor_probe_devices, "_QUICK_S", 0.05)
 
 
 def nobody(code="daemon.not-running"):
@@ -138,8 +145,7 @@ async def test_a_gauge_is_opened_and_read_three_times(tmp_path, tcp):
     assert only(items, "E-DEVICE-03").facts["spread"] == "0.000"
 
 
-async def test_a_gauge_that_is_away_says_why_and_the_others_are_tried(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "read_directly", lambda c, k: doctor_read(c, k, limit_s=3.0))
+async def test_a_gauge_that_is_away_says_why_and_the_others_are_tried(tmp_path):
     with ModbusSlave({1: level(900)}, tcp=True) as slave:
         away = (
             '[[sources]]\nid = "away"\ndriver = "modbus-gauge"\nport = "/dev/serial/by-id/none"\n'
@@ -151,11 +157,20 @@ async def test_a_gauge_that_is_away_says_why_and_the_others_are_tried(tmp_path, 
     assert only(items, "E-DEVICE-02").about == "miyagawa" and only(items, "E-DEVICE-02").state is OK
 
 
-doctor_read = doctor.read_directly
+async def test_reading_leaves_the_state_directory_as_it_was(tmp_path, monkeypatch):
+    """A source that makes its key while root looks would leave a key that the agent cannot read."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/none")
+    tags = (
+        '[[sources]]\nid = "tags"\ndriver = "ble-tags"\nadapter = "B8:27:EB:00:00:01"\n'
+        'tags = [ { hash = "3d0f6a1c9b7e42558c1d0e9fa6b47a10", alias = "T" } ]\n'
+    )
+    (tmp_path / "tags-keys").write_text("")
+    items = await found(world(tmp_path, tags))
+    assert only(items, "E-DEVICE-01").state is F
+    assert {file.name for file in tmp_path.iterdir()} == {"config.toml", "tags-keys"}
 
 
-async def test_a_closed_tcp_port_of_a_gauge(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "read_directly", lambda c, k: doctor_read(c, k, limit_s=2.0))
+async def test_a_closed_tcp_port_of_a_gauge(tmp_path):
     body = (
         f'[[sources]]\nid = "g"\ndriver = "modbus-gauge"\nhost = "127.0.0.1"\ntcp_port = {closed_port()}\n'
         'profile = "geolux-lx80-modbus"\n'
