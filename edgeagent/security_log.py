@@ -24,7 +24,8 @@ LARGEST = 256_000
 _LONGEST_FACT = 200
 EVENTS = (
     "auth-refused",  # a receiver refused our credentials
-    "claim",  # the gateway got its identity
+    "claim",  # the gateway got or renewed its identity
+    "claim-refused",
     "config-staged",  # a release was verified and will be tried
     "config-committed",
     "config-rolled-back",

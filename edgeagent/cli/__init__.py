@@ -17,9 +17,11 @@ import typer.main
 from edgeagent import messages
 from edgeagent.cli import agent
 from edgeagent.cli.calibrate import calibrate
+from edgeagent.cli.claim import claim
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
 from edgeagent.cli.doctor import doctor
+from edgeagent.cli.enrol import enrol_code, enrol_server, enrolled
 from edgeagent.cli.fleet import app as fleet
 from edgeagent.cli.manual import manual
 from edgeagent.cli.options import DEFAULT_CONFIG
@@ -72,8 +74,12 @@ app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")
 app.add_typer(update, name="update")
+fleet.command("enrol-server")(enrol_server)
+fleet.command("enrol-code")(enrol_code)
+fleet.command("enrolled")(enrolled)
 app.add_typer(fleet, name="fleet")
 app.add_typer(privacy, name="privacy")
+app.command()(claim)
 app.command()(wipe)
 app.command()(demo)
 app.command()(read)

@@ -142,7 +142,7 @@ class Reporter:
                     secret = credential(section.password, self._state_dir) if section.password else None
                     client.username_pw_set(section.username, secret)
                 if section.tls or section.ca or section.cert:
-                    client.tls_set_context(_context(section))
+                    client.tls_set_context(_context(section, self._state_dir))
                 break
             except EdgeAgentError as error:
                 log.warning("update: %s", error)
@@ -173,5 +173,5 @@ class Reporter:
             (self._late if message.retain else self._nudged).set()
 
 
-def _context(section: MqttSection) -> ssl.SSLContext:
-    return client_context(ca=section.ca, cert=section.cert, key=section.key)
+def _context(section: MqttSection, state_dir: Path) -> ssl.SSLContext:
+    return client_context(ca=section.ca, cert=section.cert, key=section.key, state_dir=state_dir)

@@ -48,7 +48,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
         token: name of the credential; "" for none.
         auth: the header that carries it; `oauth2`: the credential is the client's secret.
         tokens: where `oauth2` gets its tokens.
-        ca, cert, key: PEM files; see `tls`.
+        ca, cert, key: PEM files; `cert = "identity"` is the claimed one; see `tls`.
         timeout_s: for one call, connecting included.
     """
 
@@ -146,7 +146,7 @@ class Endpoint:
     def _connect(self) -> urllib3.PoolManager:
         door, context = self._door, None
         if door.url.startswith("https") or (door.tokens and door.tokens.url.startswith("https")):
-            context = client_context(ca=door.ca, cert=door.cert, key=door.key)
+            context = client_context(ca=door.ca, cert=door.cert, key=door.key, state_dir=self._state_dir)
         limit = urllib3.Timeout(total=door.timeout_s)
         receivers = 2 if door.tokens else 1
         pool = urllib3.PoolManager(num_pools=receivers, maxsize=1, timeout=limit, ssl_context=context)

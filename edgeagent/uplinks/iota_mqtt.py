@@ -23,7 +23,7 @@ from edgeagent.uplinks.marks import MarksFile
 from edgeagent.uplinks.meter import Meter
 from edgeagent.uplinks.mqtt_link import Message, MqttDoor, MqttLink
 from edgeagent.uplinks.thread import NamedThread
-from edgeagent.uplinks.tls import client_context, credential
+from edgeagent.uplinks.tls import client_context, credential, pair_problems
 
 __all__ = ["IotaConfig", "IotaJson", "IotaUl"]
 
@@ -44,7 +44,7 @@ class IotaConfig(UplinkConfig, frozen=True, kw_only=True):
         apikey: of the agent's group.
         device_prefix: what device ids begin with; default `<gateway id>:`.
         tls: false only on a line that nobody else can listen to.
-        ca, cert, key: PEM files; see `tls`.
+        ca, cert, key: PEM files; `cert = "identity"` is the claimed one; see `tls`.
         username: for the broker; "" for none.
         password: name of the credential that holds the password.
         keepalive_s: a dead link is noticed within 1.5 times that.
@@ -76,8 +76,7 @@ class IotaConfig(UplinkConfig, frozen=True, kw_only=True):
             yield ConfigError("uplinks.bad-topic-part", path="device_prefix", got=self.device_prefix)
         if "/" in self.password or self.password.startswith("."):
             yield ConfigError("uplinks.bad-credential-name", path="password", got=self.password)
-        if self.key and not self.cert:
-            yield ConfigError("config.missing", path="cert", expected="key")
+        yield from pair_problems(self.cert, self.key)
         if self.password and not self.username:
             yield ConfigError("config.missing", path="username", expected="password")
 
@@ -187,7 +186,7 @@ class IotaJson:
             door = msgspec.structs.replace(door, password=credential(config.password, self._state_dir))
         if not config.tls:
             return door, None
-        return door, client_context(ca=config.ca, cert=config.cert, key=config.key)
+        return door, client_context(ca=config.ca, cert=config.cert, key=config.key, state_dir=self._state_dir)
 
     def _parcels(self, line: Sequence[Row], limit: int, rejected: dict[int, str]) -> Iterator[_Parcel]:
         """Messages for one device, as large as the limit allows."""

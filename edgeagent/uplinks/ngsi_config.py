@@ -13,6 +13,7 @@ from edgeagent.ngsi import v2
 from edgeagent.ports import UplinkConfig
 from edgeagent.uplinks.http import Auth
 from edgeagent.uplinks.lanes import History
+from edgeagent.uplinks.tls import pair_problems
 
 __all__ = ["NgsiHttpConfig", "NgsiLdConfig", "NgsiV2Config"]
 
@@ -31,7 +32,7 @@ class NgsiHttpConfig(UplinkConfig, frozen=True, kw_only=True):
         token_url: for `oauth2`, address of the token endpoint.
         client_id: for `oauth2`.
         scope: for `oauth2`, where the server wants one.
-        ca, cert, key: PEM files; see `tls`.
+        ca, cert, key: PEM files; `cert = "identity"` is the claimed one; see `tls`.
         timeout_s: for one request, connecting included.
         max_body: bytes of one request.
         max_entities: entities of one request.
@@ -60,8 +61,7 @@ class NgsiHttpConfig(UplinkConfig, frozen=True, kw_only=True):
             yield ConfigError("uplinks.bad-tenant", path="tenant", got=self.tenant)
         if "/" in self.token or self.token.startswith("."):
             yield ConfigError("uplinks.bad-credential-name", path="token", got=self.token)
-        if self.key and not self.cert:
-            yield ConfigError("config.missing", path="cert", expected="key")
+        yield from pair_problems(self.cert, self.key)
         yield from self._oauth_problems()
 
     def _oauth_problems(self) -> Iterable[ConfigError]:

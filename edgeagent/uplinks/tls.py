@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import select
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 
-from edgeagent.errors import UplinkRefused
+from edgeagent.errors import ConfigError, UplinkRefused
 
-__all__ = ["client_context", "credential"]
+__all__ = ["IDENTITY", "client_context", "credential", "pair_problems"]
 
-
+IDENTITY = "identity"  # `cert = "identity"`: key and certificate that `edgeagent claim` got, in one file
 _VERDICT_S = 1.0
 
 
@@ -48,17 +49,22 @@ class _ClientSocket(ssl.SSLSocket):
             self.settimeout(limit)
 
 
-def client_context(*, ca: str, cert: str, key: str) -> ssl.SSLContext:
+def client_context(*, ca: str, cert: str, key: str, state_dir: Path) -> ssl.SSLContext:
     """A context that proves the server by name, and us by certificate where one is given.
 
     Args:
         ca: PEM file of the authorities to trust; "" for the system's.
-        cert: PEM file of our certificate (and chain); "" for none.
+        cert: PEM file of our certificate (and chain); "" for none; `identity` for the claimed one.
         key: PEM file of its private key; "" when it is in `cert`.
+        state_dir: where the claimed one is.
 
     Raises:
         UplinkRefused: a file is missing, unreadable or no certificate.
     """
+    if cert == IDENTITY:
+        cert = str(state_dir / "identity" / "current.pem")
+        if not Path(cert).exists():
+            raise UplinkRefused("uplinks.not-claimed", file=cert)
     for file in filter(None, (ca, cert, key)):
         if not os.access(file, os.R_OK):
             why = "missing" if not Path(file).exists() else "not readable"
@@ -72,6 +78,14 @@ def client_context(*, ca: str, cert: str, key: str) -> ssl.SSLContext:
         why = getattr(error, "reason", None) or str(error)
         raise UplinkRefused("uplinks.tls-file", file=", ".join(filter(None, (ca, cert, key))), why=why) from error
     return context
+
+
+def pair_problems(cert: str, key: str) -> Iterable[ConfigError]:
+    """What is wrong with a pair of `cert` and `key` in a config."""
+    if key and not cert:
+        yield ConfigError("config.missing", path="cert", expected="key")
+    if key and cert == IDENTITY:
+        yield ConfigError("uplinks.identity-key", path="key")
 
 
 def credential(name: str, state_dir: Path) -> str:
