@@ -31,7 +31,7 @@ from edgeagent.uplinks import meter
 from edgeagent.uplinks.iota_mqtt import IotaConfig
 from edgeagent.uplinks.ngsi_config import NgsiHttpConfig, NgsiLdConfig, NgsiV2Config
 from edgeagent.uplinks.thread import NamedThread
-from edgeagent.uplinks.tls import client_context, credential
+from edgeagent.uplinks.tls import IDENTITY, client_context, credential
 from edgeagent.uplinks.trouble import unreachable
 
 __all__ = ["certificates", "has_route", "is_local", "ntp", "reach", "remote_hosts", "secrets", "time_servers"]
@@ -114,7 +114,9 @@ async def _publish(uplink: IotaConfig, port: int, config: Config) -> int:
     from edgeagent.uplinks.mqtt_link import Message, MqttDoor, MqttLink  # noqa: PLC0415  paho
 
     state_dir, gateway = Path(config.gateway.state_dir), config.gateway.id
-    context = client_context(ca=uplink.ca, cert=uplink.cert, key=uplink.key) if uplink.tls else None
+    context = None
+    if uplink.tls:
+        context = client_context(ca=uplink.ca, cert=uplink.cert, key=uplink.key, state_dir=state_dir)
     door = MqttDoor(
         host=uplink.host,
         port=port,
@@ -260,6 +262,8 @@ def certificates(config: Config) -> list[city.Certificate]:
     found = []
     for owner, section in owners:
         cert, key = getattr(section, "cert", ""), getattr(section, "key", "")
+        if cert == IDENTITY:
+            cert = str(Path(config.gateway.state_dir) / "identity" / "current.pem")
         if cert:
             found.append(_certificate(owner, cert, key))
     return found

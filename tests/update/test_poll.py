@@ -1,6 +1,8 @@
 """A poll from the repository to the record, and what a start would run after it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -165,6 +167,17 @@ def test_a_model_arrives_with_its_card_and_runs_on_golden_pictures(field):
     field.repo.put("nagano/models/newer.onnx", onnx.read_bytes()[:-1000])  # the card says another hash
     field.repo.publish(at_once=True)
     assert "model-differs" in refused(field, "update.model-broken").facts["why"]
+
+
+def test_the_memory_of_a_model_is_its_own(tmp_path):
+    """Not that of the process which started the trial."""
+    from edgeagent import shipped  # noqa: PLC0415
+
+    trial_of = "import subprocess, sys\nbig = bytearray(900 << 20)\nsubprocess.run(sys.argv[1:], check=True)"
+    model = str(shipped.models() / "vehicles.onnx")
+    command = [sys.executable, "-c", trial_of, sys.executable, "-m", "edgeagent.sources.model_trial", model]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 20 < json.loads(done.stdout.splitlines()[-1])["mb"] < 500
 
 
 def test_a_slow_or_silent_model_process_is_a_refusal(field, monkeypatch, tmp_path):
