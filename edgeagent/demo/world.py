@@ -28,7 +28,6 @@ LEVEL_REGISTER = 0x20  # of the profile geolux-lx80-modbus, millimetres
 MOUNT_M = 4.0  # of the ultrasonic gauge above gauge zero
 PEOPLE = 3
 TAG_SEED = 1
-CALM_DISTANCE_M = (0.35, 4.9)  # what the ultrasonic gauge can see
 
 
 @dataclass(frozen=True)

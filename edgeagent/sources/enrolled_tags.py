@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgeagent.errors import SourceUnavailable
 from edgeagent.sources.small_file import write_durably
+from edgeagent.sources.tags_key import lines_of
 
 __all__ = ["FILE", "add_enrolled", "read_enrolled"]
 
@@ -26,18 +27,8 @@ def read_enrolled(state_dir: Path) -> Mapping[str, str]:
         SourceUnavailable: `tags.bad-enrolled` with the line, or `tags.key-unusable`.
     """
     file = state_dir / FILE
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise SourceUnavailable("tags.key-unusable", file=str(file), why=why) from error
     found = {}
-    for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
+    for number, text in lines_of(file):
         match = _LINE.fullmatch(text)
         if match is None:
             raise SourceUnavailable("tags.bad-enrolled", file=str(file), line=number)

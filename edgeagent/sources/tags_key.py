@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgeagent.errors import SourceUnavailable
 from edgeagent.sources.small_file import write_durably
 
-__all__ = ["read_key", "read_tag_keys"]
+__all__ = ["lines_of", "read_key", "read_tag_keys"]
 
 _LEAST_BYTES = 16
 
@@ -39,6 +40,25 @@ def read_key(name: str, state_dir: Path) -> bytes:
     return key
 
 
+def lines_of(file: Path) -> Iterator[tuple[int, str]]:
+    """(number, text) of the lines that say something, `#` begins a comment; none where there is no file.
+
+    Raises:
+        SourceUnavailable: `tags.key-unusable`.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise SourceUnavailable("tags.key-unusable", file=str(file), why=why) from error
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            yield number, text
+
+
 def read_tag_keys(name: str, state_dir: Path) -> dict[str, bytes]:
     """Keys of encrypted tags: `<keyed hash> <32 hex digits>` a line, `#` begins a comment.
 
@@ -50,18 +70,9 @@ def read_tag_keys(name: str, state_dir: Path) -> dict[str, bytes]:
         SourceUnavailable: `tags.key-unusable` or `tags.bad-tag-key`.
     """
     file = _place(name, state_dir)
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise SourceUnavailable("tags.key-unusable", file=str(file), why=why) from error
     keys = {}
-    for number, line in enumerate(lines, 1):
-        words = line.partition("#")[0].lower().split()
-        if not words:
-            continue
+    for number, line in lines_of(file):
+        words = line.lower().split()
         if len(words) != 2 or not all(re.fullmatch("[0-9a-f]{32}", word) for word in words):  # noqa: PLR2004  hash and key
             raise SourceUnavailable("tags.bad-tag-key", file=str(file), line=number)
         keys[words[0]] = bytes.fromhex(words[1])

@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -542,6 +541,5 @@ def test_the_bundle_of_a_broken_config_tells_nothing_of_it(tmp_path):
     assert doctor_bundle.redacted_config(file) == ""
 
 
-@pytest.mark.skipif(shutil.which("systemctl") is None, reason="no systemctl here to keep away from")
 def test_a_machine_without_systemd_is_not_asked(tmp_path):
     assert doctor_probe_box.unit(tmp_path) is None
