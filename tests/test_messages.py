@@ -2,13 +2,12 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from edgeagent import messages
+from tests.source_tree import trees
 
-PACKAGE = Path(__file__).resolve().parents[1] / "edgeagent"
 PLACEHOLDER = re.compile(r"\{(\w+)[^}]*\}")
 CODE = re.compile(r"[a-z]+\.[a-z0-9-]+")
 RAISERS = {
@@ -45,8 +44,8 @@ def test_same_keys_and_placeholders(area):
 
 def test_every_raised_code_has_a_text():
     missing = []
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, tree in trees():
+        for node in ast.walk(tree):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISERS):
                 continue
             first = node.args[0] if node.args else None

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "edgeagent"
+from tests.source_tree import PACKAGE, parsed
+
 SIGN = re.compile(r"May import:\s*(?P<ours>[^.;]*)(?:;(?P<theirs>[^.]*))?\.", re.DOTALL)
 EVERYTHING = re.compile(r"everything(?: but (?P<but>[a-z ]+))?")
 # What one file of a room may know beyond its room's sign (STYLE: "each driver its own library").
@@ -85,13 +86,13 @@ def files():
 
 def sign_of(path: Path):
     door = path if path.parent == PACKAGE else path.parent / "__init__.py"
-    return SIGN.search(ast.get_docstring(ast.parse(door.read_text())) or "")
+    return SIGN.search(ast.get_docstring(parsed(door)) or "")
 
 
 def imports_of(path: Path):
     """(ours, theirs): names of rooms or modules of ours, top-level names of foreign packages."""
     ours, theirs = set(), set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "edgeagent":
@@ -133,7 +134,7 @@ def test_no_cycles_between_modules():
     for path in files():
         name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         wanted = set()
-        for node in ast.parse(path.read_text()).body:  # imports inside functions cannot make a cycle at import time
+        for node in parsed(path).body:  # imports inside functions cannot make a cycle at import time
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("edgeagent"):
                 wanted |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
         graph[name] = wanted
