@@ -29,6 +29,7 @@ from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.read import read
 from edgeagent.cli.scan import app as scan
+from edgeagent.cli.setup import setup
 from edgeagent.cli.update import app as update
 from edgeagent.cli.wipe import wipe
 from edgeagent.errors import (
@@ -70,6 +71,7 @@ app.command()(agent.check)
 app.command()(agent.status)
 app.command()(agent.version)
 app.command()(doctor)
+app.command()(setup)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeagent.install.doctor_item import Item
     from edgeagent.install.doctor_probe_devices import Agent
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "world_of"]
 
 
 def doctor(
@@ -45,7 +45,7 @@ def doctor(
     from edgeagent.install import doctor_bundle
     from edgeagent.install.doctor_item import document, exit_code
 
-    world = _world(config, after_power_cycle=after_power_cycle)
+    world = world_of(config, after_power_cycle=after_power_cycle)
     page = Page(plain=plain)
 
     async def all_items() -> list[Item]:
@@ -69,7 +69,8 @@ def doctor(
     raise typer.Exit(exit_code(items))
 
 
-def _world(config: Path, *, after_power_cycle: bool) -> World:
+def world_of(config: Path, *, after_power_cycle: bool = False) -> World:
+    """What doctor looks at, for a config file."""
     from edgeagent.clock import SystemClock
     from edgeagent.daemon import build
     from edgeagent.errors import EdgeAgentError
