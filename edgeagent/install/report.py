@@ -18,17 +18,20 @@ import msgspec
 from edgeagent import __version__
 from edgeagent.clock import Clock
 from edgeagent.config import Config, SourceSection
+from edgeagent.daemon import asking
 from edgeagent.errors import ConfigError, EdgeAgentError
+from edgeagent.history import History, Trace
 from edgeagent.install import doctor, look, report_facts, report_seal, serial_ports
 from edgeagent.install.doctor_item import Item
 from edgeagent.install.doctor_world import world as world_of
 from edgeagent.install.identity import Identity, as_owner
 from edgeagent.install.report_facts import Check, Counting, Curve, Facts, Gateway, Why
-from edgeagent.install.report_page import page
+from edgeagent.install.report_page import drawing_size, page
 from edgeagent.install.report_picture import picture
 from edgeagent.install.tag_scan import read_walk_test
 from edgeagent.reading import Reading
 from edgeagent.update import durable
+from edgeagent.web.hydrograph import svg
 
 __all__ = ["Made", "make"]
 
@@ -91,7 +94,7 @@ async def make(
             raise ConfigError("report.no-source", path="--staff", got=source, choices=", ".join(known) or "-")
     checks = [_check(item, lang) async for item in doctor.examine(world)]
     counting, pictures = await _counting(world)
-    curves, drawings = _hydrographs(world)
+    curves, drawings = await _hydrographs(world, lang, len(counting))
     levels = {} if world.heard else await _levels(world.config, staff_m, world.state_dir, world.clock)
     signer, why = _signer(world.state_dir)
     now = world.clock.now()
@@ -147,12 +150,43 @@ async def _counting(world: doctor.World) -> tuple[tuple[Counting, ...], dict[str
     return tuple(found), pictures
 
 
-def _hydrographs(world: doctor.World) -> tuple[tuple[Curve, ...], dict[str, str]]:
-    """What the running agent remembers of each level; without one there is nothing to draw."""
+async def _hydrographs(world: doctor.World, lang: str, beside: int) -> tuple[tuple[Curve, ...], dict[str, str]]:
+    """What the running agent remembers of each level; without one there is nothing to draw.
+
+    Args:
+        world: of the site.
+        lang: of the words in the drawing.
+        beside: figures that stand on the page besides these.
+    """
     assert world.config is not None
-    why = Why("report.no-history" if world.heard else world.silence or "daemon.not-running")
     gauges = [s.config.id for s in world.config.sources if s.config.enabled and s.config.driver in look.GAUGES]
-    return tuple(Curve(source=one, why=why) for one in gauges), {}
+    try:
+        answer = await asyncio.to_thread(asking.ask, world.file, "history")
+        history = msgspec.json.decode(answer, type=History)
+    except (EdgeAgentError, msgspec.DecodeError) as error:
+        why = Why.of(error) if isinstance(error, EdgeAgentError) else Why("report.no-history")
+        return tuple(Curve(source=one, why=why) for one in gauges), {}
+    traces = {trace.source: trace for trace in history.traces}
+    curves = tuple(_curve(one, traces.get(one)) for one in gauges)
+    width, height = drawing_size(len(curves) + beside)
+    drawn = {
+        c.source: svg(traces[c.source], history, lang=lang, width=width, height=height) for c in curves if c.points
+    }
+    return curves, drawn
+
+
+def _curve(source: str, trace: Trace | None) -> Curve:
+    there = [p for p in trace.points if p.low_m is not None and p.high_m is not None] if trace else []
+    if not there:
+        return Curve(source=source, why=Why("report.no-history"))
+    return Curve(
+        source=source,
+        points=len(there),
+        from_ms=there[0].at_ms,
+        to_ms=there[-1].at_ms,
+        low_m=min(p.low_m for p in there if p.low_m is not None),
+        high_m=max(p.high_m for p in there if p.high_m is not None),
+    )
 
 
 async def _levels(config: Config, wanted: Mapping[str, float], state_dir: Path, clock: Clock) -> dict[str, list[float]]:

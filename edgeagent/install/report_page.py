@@ -21,13 +21,16 @@ from edgeagent.install.report_words import words
 from edgeagent.reading import Quality, Quantity, Unit
 from edgeagent.words import quantity
 
-__all__ = ["page", "qr_text"]
+__all__ = ["drawing_size", "page", "qr_text"]
 
 _JST = dt.timezone(dt.timedelta(hours=9))
 _FIRST = ("level", "distance", "rain", "rain_rate", "people", "listening", "intensity", "count", "cpu_temperature")
 _SHOWN = 2  # values of a device on paper; the JSON has all
-_PROBLEMS = 6  # lines of the self-test that are no "ok"
+_PROBLEMS, _PROBLEMS_THEN = 6, 4  # lines of the self-test that are no "ok", with few devices and with more
+_FEW = 3
 _FIGURES = 6
+_SHEET_MM, _FIXED_MM, _DEVICE_MM, _FIGURE_MM = 277, 168, 8, 40  # A4 less its margins; the rest as it is laid out
+_SMALLEST = 0.72  # 5 pt for the smallest words
 _PHOTOS = 3
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 _GROUPED = 8
@@ -54,8 +57,9 @@ def page(
         + _facts(facts, say)
         + _devices(facts, say)
         + (f'<section class="figures n{min(len(figures), _FIGURES)}">{drawn}</section>' if figures else "")
-        + f'<section class="two">{_doctor(facts.doctor, say)}'
-        + f'<div class="side">{_walk(facts, say)}{_photos(say)}</div></section>'
+        + _doctor(facts.doctor, say, _PROBLEMS if len(facts.devices) <= _FEW else _PROBLEMS_THEN)
+        + _walk(facts, say)
+        + _photos(say)
         + _foot(facts, sha256, say, signed=signed)
     )
     title = f"{say['title']} {facts.gateway.id} {facts.site}"
@@ -65,11 +69,24 @@ def page(
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
             "style-src 'unsafe-inline'\">"
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{_e(title)}</title><style>{STYLE}</style></head>\n<body><main>{body}</main>\n"
+            f"<title>{_e(title)}</title><style>{STYLE}</style></head>\n"
+            f'<body><main style="--fit:{_fit(facts, len(figures)):.2f}">{body}</main>\n'
         ).encode()
         + b"".join(SLOT)
         + b"\n</body></html>\n"
     )
+
+
+def drawing_size(figures: int) -> tuple[int, int]:
+    """User units of a drawing that is one of so many figures, so that its text has the same height in all."""
+    return {1: (780, 165), 2: (390, 170), 3: (300, 168), 4: (390, 142)}.get(figures, (300, 140))
+
+
+def _fit(facts: Facts, figures: int) -> float:
+    """How small it is printed so that it stays on one sheet: guessed from what there is, in millimetres."""
+    rows = 0 if not figures else 1 if figures <= 3 else 2  # noqa: PLR2004  side by side
+    high = _FIXED_MM + _DEVICE_MM * len(facts.devices) + _FIGURE_MM * rows
+    return max(_SMALLEST, min(1.0, _SHEET_MM / high))
 
 
 def qr_text(gateway: str, sha256: str) -> str:
@@ -95,7 +112,7 @@ def _facts(facts: Facts, say: Mapping[str, str]) -> str:
     where = f"{at.latitude:.5f}, {at.longitude:.5f}" if at.latitude is not None and at.longitude is not None else ""
     rows = [
         (say["position"], _e(where or say["no position"])),
-        (say["box"], _e(" · ".join(filter(None, (facts.box.model or facts.box.kernel, facts.box.system))))),
+        (say["box"], _e(facts.box.model or facts.box.system)),
         (f"{say['box']} {say['serial']}", _e(facts.box.serial or say["unknown"])),
         (say["package"], f"edgeagent {_e(facts.versions['edgeagent'])} {_hash(facts.package_sha256)}"),
         (say["config"], _hash(facts.config_sha256)),
@@ -111,31 +128,37 @@ def _devices(facts: Facts, say: Mapping[str, str]) -> str:
     heads = "".join(f'<th scope="col">{_e(say[name])}</th>' for name in names)
     rows = "".join(_device(one, say, facts.lang) for one in facts.devices)
     within = say["within"].format(cm=round(AGREES_M * 100))
-    return (
-        f"<section><h2>{_e(say['devices'])}<small>{_e(within)}</small></h2>"
-        f'<table class="devices"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>'
-    )
+    table = f'<table class="devices"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<section><h2>{_e(say["devices"])}<small>{_e(within)}</small></h2><div class="wide">{table}</div></section>'
 
 
 def _device(one: Measured, say: Mapping[str, str], lang: str) -> str:
+    kind = " · ".join(filter(None, (say.get(one.driver, one.driver), one.about)))
+    name = f"<br>{_e(one.name)}" if one.name else ""
+    place = _e(_place(one.place))
+    begin = (
+        f'<tr><th scope="row"><b>{_e(one.id)}</b>{name}</th><td>{_e(kind)}<br><small>{place}</small></td>'
+        f"<td>{_e(one.serial or '–')}</td>"
+    )
+    staff = "–" if one.staff_m is None else f"{one.staff_m:.2f} m"
     if one.why is not None:
-        shown = f'<span class="failed">✗ {_e(say["failing"])}</span><br><small>{_e(_why(one.why, lang))}</small>'
-    else:
-        shown = "<br>".join(_e(text) for text in _values(one, say)) + f" <small>n={one.reads}</small>"
+        told = "" if one.staff_m is None else f" ({say['staff']} {staff})"
+        failing = f'<span class="failed">✗ {_e(say["failing"])}</span>{_e(told)}'
+        return f'{begin}<td colspan="4">{failing}<br><small>{_e(_why(one.why, lang))}</small></td></tr>'
+    shown = "<br>".join(_e(text) for text in _values(one, say)) + f" <small>n={one.reads}</small>"
+    difference = "–" if one.difference_m is None else f"{one.difference_m * 100:+.1f} cm"
     if one.agrees is None:
-        verdict = _e("–" if one.level_m is None and one.staff_m is None else say["not compared"])
+        verdict = _e("–" if one.level_m is None else say["not compared"])
     else:
         mark, word, kind = ("✓", "agrees", "ok") if one.agrees else ("✗", "differs", "failed")
         verdict = f'<span class="{kind}">{mark} {_e(say[word])}</span>'
-    staff = "–" if one.staff_m is None else f"{one.staff_m:.2f} m"
-    difference = "–" if one.difference_m is None else f"{one.difference_m * 100:+.1f} cm"
-    kind = " · ".join(filter(None, (say.get(one.driver, one.driver), one.about)))
-    name = f" {_e(one.name)}" if one.name else ""
-    return (
-        f'<tr><th scope="row"><b>{_e(one.id)}</b>{name}</th><td>{_e(kind)}<br><small>{_e(one.place)}</small></td>'
-        f'<td>{_e(one.serial or "–")}</td><td class="num">{shown}</td><td class="num">{staff}</td>'
-        f'<td class="num">{difference}</td><td>{verdict}</td></tr>'
-    )
+    cells = (shown, staff, difference, verdict)
+    return begin + "".join(f'<td class="num">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def _place(place: str) -> str:
+    """A lasting name without its folder; the JSON has it whole."""
+    return place.rpartition("/")[2] if place.startswith("/dev/") and "/by-" in place else place
 
 
 def _values(one: Measured, say: Mapping[str, str]) -> Iterator[str]:
@@ -178,28 +201,27 @@ def _counting(one: Counting, pictures: Mapping[str, bytes], say: Mapping[str, st
     )
 
 
-def _doctor(checks: Sequence[Check], say: Mapping[str, str]) -> str:
+def _doctor(checks: Sequence[Check], say: Mapping[str, str], most: int) -> str:
     counted: dict[str, Counter[str]] = {}
     for one in checks:
         counted.setdefault(one.code.split("-")[1], Counter())[one.state] += 1
-    states = list(_MARKS)
-    heads = "".join(f'<th scope="col" class="{s}">{_MARKS[s]} {_e(say[s])}</th>' for s in states)
+    heads = "".join(f'<th scope="col">{_e(say[group])}</th>' for group in counted)
     rows = "".join(
-        f'<tr><th scope="row">{_e(say[group])}</th>'
-        + "".join(f'<td class="num {s if n[s] else ""}">{n[s] or ""}</td>' for s in states)
+        f'<tr><th scope="row" class="{state}">{mark} {_e(say[state])}</th>'
+        + "".join(f'<td class="{state if n[state] else ""}">{n[state] or "·"}</td>' for n in counted.values())
         + "</tr>"
-        for group, n in counted.items()
+        for state, mark in _MARKS.items()
     )
     wrong = sorted((c for c in checks if c.state in ("failed", "warning")), key=lambda c: c.state)
     lines = "".join(
         f'<li class="{c.state}"><b>{_MARKS[c.state]} {_e(c.code)}</b> {_e(c.about)} {_e(c.text)}</li>'
-        for c in wrong[:_PROBLEMS]
+        for c in wrong[:most]
     )
-    more = say["more"].format(n=len(wrong) - _PROBLEMS) if len(wrong) > _PROBLEMS else ""
+    more = say["more"].format(n=len(wrong) - most) if len(wrong) > most else ""
     lines += f"<li>{_e(more)}</li>" if more else ""
     return (
-        f'<div class="doctor"><h2>{_e(say["doctor"])}</h2><table><thead><tr><td></td>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table><ul>{lines}</ul></div>"
+        f'<section class="doctor"><h2>{_e(say["doctor"])}</h2><div class="wide"><table><thead><tr><td></td>{heads}</tr>'
+        f"</thead><tbody>{rows}</tbody></table></div><ul>{lines}</ul></section>"
     )
 
 
@@ -214,14 +236,14 @@ def _walk(facts: Facts, say: Mapping[str, str]) -> str:
             f"{when:%Y-%m-%d} · {walk.seconds} s · {say['heard']} {walk.heard:.0%} · {say['here']} {walk.here:.0%} · "
             f"{say['weakest']} {weakest} · {say['gap']} {walk.longest_gap_s} s"
         )
-    return f"<h2>{_e(say['walk'])}</h2><p>{_e(told)}</p>"
+    return f'<p class="walk"><b>{_e(say["walk"])}</b> {_e(told)}</p>'
 
 
 def _photos(say: Mapping[str, str]) -> str:
     slots = "".join(
         f"<div><b>{_e(say['photo'].format(n=n))}</b><br>{_e(say[f'photo {n}'])}</div>" for n in range(1, _PHOTOS + 1)
     )
-    return f'<div class="photos">{slots}</div>'
+    return f'<section class="photos">{slots}</section>'
 
 
 def _foot(facts: Facts, sha256: str, say: Mapping[str, str], *, signed: bool) -> str:

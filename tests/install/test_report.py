@@ -17,6 +17,7 @@ from edgeagent.install.identity import Identity
 from edgeagent.install.tag_scan import write_walk_test
 from edgeagent.install.tag_survey import WalkTest
 from edgeagent.simulate.modbus_slave import ModbusSlave
+from tests.cli.test_verbs import Daemon
 from tests.install.reports import Signing
 from tests.install.test_doctor import config_of, edgeagent, gauge, level, world
 
@@ -144,6 +145,28 @@ def test_the_verb_and_its_verification(tmp_path):
     bad = edgeagent("report", "verify", file, "--ca", city.ca, "--json")
     assert bad.returncode == 5 and "was changed" in bad.stderr
     assert json.loads(bad.stdout.splitlines()[-1])["code"] == "report.changed"
+
+
+@pytest.mark.slow
+def test_the_hydrograph_is_what_the_running_agent_remembers(tmp_path):
+    alarm = "alarm = { levels_m = { caution = 1.5, danger = 2.6 } }\n"
+    with ModbusSlave({1: level(1420)}, tcp=True) as slave:
+        config = config_of(tmp_path, gauge(slave).replace("every_s = 600", "every_s = 1") + alarm)
+        daemon = Daemon(config)
+        try:
+            daemon.status(lambda told: told["sources"][0]["readings"] >= 2)
+            common = ("--site", "Miyagawa", "--installer", "K. Sato", "--staff", "miyagawa=1.42")
+            done = edgeagent("report", "--config", config, *common, "--json", "--lang", "ja")
+        finally:
+            daemon.stop()
+    made = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 6 and made["signed"] is False and made["compared"] == {"miyagawa": True}
+    told = json.loads(Path(made["json"]).read_bytes())["report"]
+    (curve,) = told["hydrographs"]
+    assert curve["points"] >= 1 and curve["low_m"] == curve["high_m"] == 1.42 and curve["why"] is None
+    page = Path(made["html"]).read_text()
+    assert 'class="hydrograph"' in page and "氾濫危険 2.60 m" in page
+    assert told["devices"][0]["level_m"] == 1.42 and told["devices"][0]["reads"] >= 1
 
 
 @pytest.mark.parametrize(
