@@ -28,6 +28,7 @@ from edgeagent.cli.options import DEFAULT_CONFIG
 from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.read import read
+from edgeagent.cli.report import app as report
 from edgeagent.cli.scan import app as scan
 from edgeagent.cli.setup import setup
 from edgeagent.cli.update import app as update
@@ -82,6 +83,7 @@ fleet.command("enrolled")(enrolled)
 app.add_typer(fleet, name="fleet")
 app.add_typer(privacy, name="privacy")
 app.command()(claim)
+app.add_typer(report, name="report")
 app.command()(wipe)
 app.command()(demo)
 app.command()(read)

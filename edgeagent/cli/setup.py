@@ -109,10 +109,9 @@ def _with_options(
 def _site(
     config: Path, given: Answers, screen: Terminal, *, state_dir: Path | None, root: Path | None, fresh: bool
 ) -> Site:
-    from edgeagent.cli.doctor import world_of
     from edgeagent.clock import SystemClock
     from edgeagent.config import GatewayConfig, read_toml
-    from edgeagent.install import setup_state
+    from edgeagent.install import doctor_world, setup_state
     from edgeagent.install.setup_service import Service
     from edgeagent.install.setup_site import Site
     from edgeagent.install.setup_state import Progress
@@ -150,7 +149,7 @@ def _site(
         progress=progress,
         service=Service(),
         load=_load,
-        world=world_of,
+        world=doctor_world.world,
         old=old,
         old_broken=broken is not None,
     )

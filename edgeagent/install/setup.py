@@ -7,12 +7,11 @@ the network, and it can come later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from edgeagent.install import setup_assign, setup_box, setup_devices, setup_end, setup_lines
+from edgeagent.install import setup_assign, setup_box, setup_devices, setup_end, setup_lines, setup_proof
 from edgeagent.install.setup_site import Site
 from edgeagent.install.setup_state import Progress
 
@@ -20,15 +19,12 @@ __all__ = ["STEPS", "run"]
 
 STEPS = ("language", "time", "network", "claim", "devices", "assign", "lines", "test", "report")
 
-Report = Callable[[Site], None]
 
-
-def run(site: Site, report: Report | None = None) -> int:
+def run(site: Site) -> int:
     """Go all steps.
 
     Args:
         site: where, and with whom.
-        report: makes the acceptance report; None where there is none to be made.
 
     Returns:
         The exit code: 0 ok, 3 a device is missing, 4 the network, 5 refused by the city, 6 done with warnings.
@@ -41,10 +37,9 @@ def run(site: Site, report: Report | None = None) -> int:
     if not site.progress.begun_ms:
         site.progress.begun_ms = site.clock.now().wall_ms
     site.save()
-    steps = STEPS if report is not None else STEPS[:-1]
 
     def step(name: str) -> None:
-        site.screen.step(name, steps.index(name) + 1, len(steps))
+        site.screen.step(name, STEPS.index(name) + 1, len(STEPS))
 
     step("language")
     setup_box.language(site)
@@ -63,10 +58,9 @@ def run(site: Site, report: Report | None = None) -> int:
     step("test")
     setup_end.write(site, picks)
     setup_end.start(site)
-    setup_end.self_test(site)
-    if report is not None:
-        step("report")
-        report(site)
+    made = setup_proof.self_test(site)
+    step("report")
+    setup_proof.hand_over(site, made)
     _finish(site)
     site.told |= {"questions": site.asked, "seconds": round(site.clock.mono() - began_s, 1)}
     return site.exit_code

@@ -1,24 +1,20 @@
-"""The last steps: write the config, start the agent, test everything, make the report."""
+"""What was answered and found becomes the config; the agent is started with it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeagent.errors import EdgeAgentError
-from edgeagent.install import doctor, setup_box, setup_city, setup_config
-from edgeagent.install.doctor_item import Item, State, group_of
+from edgeagent.install import setup_box, setup_city, setup_config
 from edgeagent.install.setup_devices import Pick
 from edgeagent.install.setup_site import Site
 
-__all__ = ["self_test", "start", "write"]
+__all__ = ["start", "write"]
 
 _WELL_S, _LOOK_S = 90.0, 2.0
-_KINDS = {"NET": "network", "DEVICE": "device"}
-_MARKS = {State.WARNING: "!", State.FAILED: "✗"}
 
 
 def write(site: Site, picks: Sequence[Pick]) -> None:
@@ -82,35 +78,6 @@ async def _until_well(site: Site) -> None:
             pass
         await asyncio.sleep(_LOOK_S)
         left_s -= _LOOK_S
-
-
-def self_test(site: Site) -> None:
-    """Everything `doctor` knows; what is good is counted, the rest is told."""
-    world = site.world(site.file)
-    counted: Counter[State] = Counter()
-    items: list[Item] = []
-
-    async def examine() -> None:
-        async for item in doctor.examine(world):
-            items.append(item)
-            counted[item.state] += 1
-            site.screen.progress(item.code, len(items), 40)
-
-    site.run(examine())
-    doctor.note(world)
-    for item in items:
-        if item.state in _MARKS:
-            _tell(site, item)
-    numbers = {state.value: counted[state] for state in State}
-    site.say("✗" if counted[State.FAILED] else "✓", "setup.tested", **numbers)
-    site.told["doctor"] = numbers
-
-
-def _tell(site: Site, item: Item) -> None:
-    kind = _KINDS.get(group_of(item), "warning") if item.state is State.FAILED else "warning"
-    said = item.text(site.lang)
-    facts = {"check": item.code, "what": said.what, "remedy": said.remedy}
-    site.trouble(kind, EdgeAgentError("setup.item", **facts), _MARKS[item.state])  # type: ignore[arg-type]  # a Mark
 
 
 def _new(site: Site) -> dict[str, Any]:

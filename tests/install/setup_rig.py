@@ -2,14 +2,18 @@
 
 import contextlib
 
+import msgspec
+
 from edgeagent.config import load
 from edgeagent.daemon.build import catalogue
 from edgeagent.errors import EdgeAgentError
-from edgeagent.install import setup, setup_assign, setup_devices, setup_end, setup_lines, setup_state
+from edgeagent.install import setup, setup_assign, setup_devices, setup_lines, setup_proof, setup_state
 from edgeagent.install.answers import Answers
 from edgeagent.install.discover import Blank, Discover, Eye, Found, Gauge, Radio
 from edgeagent.install.doctor import World
 from edgeagent.install.doctor_item import good
+from edgeagent.install.report import Made
+from edgeagent.install.report_facts import Box, Check, Facts, Gateway
 from edgeagent.install.setup_service import Service
 from edgeagent.install.setup_site import Site
 from edgeagent.install.setup_state import Progress
@@ -37,6 +41,15 @@ EYE = Eye(camera="/dev/v4l/by-id/usb-046d_C270", card="C270", width=640, height=
 RADIO = Radio(tags=4, strongest=-58.0)
 SILENT = Blank(place="/dev/ttyUSB9", code="setup.port-silent", facts={"port": "/dev/ttyUSB9"})
 ALL = Found(gauges=(RADAR, SONAR), eyes=(EYE,), radio=RADIO, blanks=(SILENT,))
+NO_FACTS = Facts(
+    **dict.fromkeys(("lang", "made_at", "clock", "site", "installer", "package_sha256", "config_file"), ""),
+    **dict.fromkeys(("config_sha256", "running_sha256", "certificate_sha256"), ""),
+    **dict.fromkeys(("models", "devices", "hydrographs", "counting", "doctor"), ()),
+    gateway=Gateway(id="", name="", longitude=None, latitude=None),
+    box=Box(model="", serial="", system="", kernel=""),
+    versions={},
+    walk=None,
+)
 KEYS = ("language", "name", "installer", "city", "claim", "devices", "gauges", "lines")
 
 
@@ -107,7 +120,7 @@ class Desk:
     def __init__(self, folder, monkeypatch, found=ALL):
         self.folder, self.found, self.looks, self.reads = folder, found, 0, 0
         self.file, self.state, self.clock = folder / "etc/config.toml", folder / "state", FakeClock()
-        self.items, self.distance = [good("E-POWER-01")], 3.2
+        self.items, self.distance, self.report = [good("E-POWER-01")], 3.2, None
         (folder / "root/etc").mkdir(parents=True, exist_ok=True)
         (folder / "root/etc/machine-id").write_text("3d1219aa\n")
         (folder / "root/proc/net").mkdir(parents=True, exist_ok=True)
@@ -141,7 +154,22 @@ class Desk:
             return Ntp(server, 0.03)
 
         monkeypatch.setattr(setup_devices.discover, "everything", everything)
-        monkeypatch.setattr(setup_end.doctor, "examine", examine)
+
+        async def make(config, *, world, lang, **facts):
+            self.reported = facts
+            if isinstance(self.report, Exception):
+                raise self.report
+            texts = [(one, one.text(lang)) async for one in examine(world)]
+            checks = tuple(
+                Check(code=one.code, state=one.state.value, about=one.about, text=said.what, remedy=said.remedy)
+                for one, said in texts
+            )
+            paths = {"html": config.with_suffix(".html"), "json": config.with_suffix(".json")}
+            facts = msgspec.structs.replace(NO_FACTS, doctor=checks)
+            return Made(**paths, signed=True, why=None, sha256="ab", facts=facts)
+
+        monkeypatch.setattr(setup_proof.doctor, "examine", examine)
+        monkeypatch.setattr(setup_proof.report, "make", make)
         monkeypatch.setattr(setup_assign, "_read", read)
         monkeypatch.setattr(setup_lines, "_watch", watch)
         monkeypatch.setattr(setup.setup_box.doctor_probe_city, "ntp", ntp)

@@ -54,7 +54,7 @@ def test_eight_questions_and_one_config(desk, port):
     site, code = desk.run(person)
     assert code == 0 and tuple(person.asked) == KEYS and site.asked == 8 and not person.refused
     assert [name for name, *_ in person.steps] == [
-        "language", "time", "network", "claim", "devices", "assign", "lines", "test",
+        "language", "time", "network", "claim", "devices", "assign", "lines", "test", "report",
     ]  # fmt: skip
     made, problems = read_config(desk.file)
     assert problems == [] and made.gateway.id == "GW-0147" and made.gateway.name == "宮川橋 水位計"
@@ -341,6 +341,18 @@ def test_exit_6_and_the_exit_of_failed_checks(desk):
         site, ended = desk.run(Person(asks=False), unasked())
         assert ended == code, item
         assert site.troubles[-1].facts["check"] == item.code and site.told["doctor"][item.state.value] == 1
+
+
+def test_the_report_knows_what_was_answered(desk, port):
+    desk.run(Person(typed(port)))
+    told = {"site": "宮川橋 水位計", "installer": "佐藤", "staff_m": {"miyagawa": 1.45, "akutagawa": 0.8}}
+    assert desk.reported == told
+    # a report that cannot be written is no reason not to test
+    desk.report = ConfigError("report.cannot-write", path="--out", file="x", why="full")
+    desk.items = [failed("E-DEVICE-02", "miyagawa", place="x")]
+    site, code = desk.run(Person({"gauges": "- -"}))
+    assert code == 3 and [t.code for t in site.troubles] == ["setup.item", "setup.report-failed"]
+    assert site.told["report"] is None
 
 
 def test_exit_2_an_answer_that_nobody_can_mend(desk):
