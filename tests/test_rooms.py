@@ -60,6 +60,8 @@ ALSO = {
     "uplinks/iota_mqtt.py": "ngsi",
     "uplinks/mqtt_link.py": "paho",
     "update/trust.py": "tuf",
+    "install/doctor_world.py": "daemon",
+    "install/report.py": "daemon",
     "update/origin.py": "urllib3",
 }
 LIGHT = ("typer", "msgspec")  # allowed everywhere: values are msgspec Structs; typer only in cli, tested below

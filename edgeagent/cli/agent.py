@@ -12,7 +12,8 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
-from edgeagent.errors import ConfigError, EdgeAgentError
+from edgeagent.daemon.asking import ask, state_dir_of
+from edgeagent.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgeagent.config import Config
@@ -73,27 +74,6 @@ def version(
         print(json.dumps(info.document(), ensure_ascii=False) if as_json else info.text())
         return
     print(json.dumps({"version": __version__, "model": info.MODEL}) if as_json else f"edgeagent {__version__}")
-
-
-def ask(config: Path, question: str) -> bytes:
-    """Ask the agent that was started with this config."""
-    from edgeagent.daemon import control
-
-    path = control.socket_path(state_dir_of(config))
-    answer = control.ask(path, question)
-    if not answer:
-        raise EdgeAgentError("outbox.no-answer", path=path)
-    return answer
-
-
-def state_dir_of(config: Path) -> Path:
-    """The state directory of a config, whose other sections may be wrong."""
-    from edgeagent.config import GatewayConfig, decode, read_toml
-
-    gateway, problems = decode(GatewayConfig, read_toml(config).get("gateway", {}), "gateway")
-    if gateway is None:
-        raise problems[0]
-    return Path(gateway.state_dir)
 
 
 def read_or_exit(config: Path) -> Config:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
-from edgeagent.cli.store import Store, store
+from edgeagent.daemon.asking import Store, store
 from edgeagent.errors import EdgeAgentError
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import msgspec
 from edgeagent import __version__, calibrations, messages, rules, sources, uplinks
 from edgeagent.clock import Clock
 from edgeagent.config import Catalogue, Config, SourceSection, load, read_toml
+from edgeagent.daemon import history
 from edgeagent.daemon.budget import forecast, thrift, used
 from edgeagent.daemon.control import Answers
 from edgeagent.daemon.flow import Flow, SourceGroup
@@ -35,8 +36,9 @@ from edgeagent.daemon.health import (
 )
 from edgeagent.daemon.opening import OpeningOutbox
 from edgeagent.errors import ConfigError, EdgeAgentError
+from edgeagent.history import History, Ring
 from edgeagent.outbox.sqlite import OutboxConfig, SqliteOutbox
-from edgeagent.ports import Site, Surroundings, Uplink, UplinkStats
+from edgeagent.ports import Rule, Site, SourceConfig, Surroundings, Uplink, UplinkStats
 from edgeagent.reading import Moment, Reading
 from edgeagent.rules.calibrate import CalibrateConfig
 from edgeagent.rules.chain import Chain
@@ -84,6 +86,7 @@ class Agent:
     health: Health
     clock: Clock
     began: float
+    rings: Mapping[str, Ring]
 
     @property
     def _caps(self) -> dict[str, int]:
@@ -101,7 +104,12 @@ class Agent:
             "dead": self.dead,
             "dead-retry": self.retry,
             "privacy": self.privacy,
+            "history": self.history,
         }
+
+    async def history(self, source: str = "") -> History:
+        """The last day of every gauge, or of one."""
+        return history.answer(self.rings, self.clock, self.began, source)
 
     async def waiting(self, after: str = "0") -> Waiting:
         """Some rows owed to anybody, above id `after`; none when that was the last."""
@@ -162,8 +170,10 @@ def build(config: Config, clock: Clock) -> Agent:
         locations={s.config.id: s.config.location for s in configured if s.config.location},
         names={s.config.id: s.config.name for s in configured if s.config.name},
     )
+    rings = history.rings(config)
     chains = {
-        s.config.id: _chain(s.config.driver, s.config.id, _calibrated(s, state_dir, gateway.lang)) for s in configured
+        s.config.id: _chain(s.config, _calibrated(s, state_dir, gateway.lang), rings.get(s.config.id))
+        for s in configured
     }
     around = Surroundings(clock=clock, site=site, state_dir=state_dir, pace=lambda source: chains[source].pace)
     links = [u for u in config.uplinks if u.enabled]
@@ -187,7 +197,7 @@ def build(config: Config, clock: Clock) -> Agent:
         lang=gateway.lang,
         state_dir=state_dir,
     )
-    return Agent(config, flow, outbox, health, clock, clock.mono())
+    return Agent(config, flow, outbox, health, clock, clock.mono(), rings)
 
 
 def _groups(config: Config, around: Surroundings) -> list[SourceGroup]:
@@ -216,16 +226,16 @@ def _calibrated(section: SourceSection, state_dir: Path, lang: str) -> Mapping[s
     return section.rules if made is None else {**section.rules, "calibrate": made}
 
 
-def _chain(driver: str, source: str, sections: Mapping[str, Any]) -> Chain:
-    made = []
-    for name in sources.driver(driver).rules:
+def _chain(source: SourceConfig, sections: Mapping[str, Any], ring: Ring | None) -> Chain:
+    made: list[tuple[str, Rule]] = []
+    for name in sources.driver(source.driver).rules:
         kind = rules.rule(name)
         section = sections.get(name)
         if section is None and kind.always:
             section = kind.Config()
         if section is not None:
-            made.append(kind(section, source))
-    return Chain(made)
+            made.append((name, kind(section, source.id)))
+    return Chain(history.among(made, ring))
 
 
 def _uplink(name: str, config: Any, around: Surroundings) -> Callable[[], Uplink]:  # noqa: ANN401  the driver's own Config

@@ -44,9 +44,10 @@ class World:
         clock: for the time and for deadlines.
         agent: asks the running agent; raises `daemon.not-running` or `daemon.not-allowed`.
         store: asks whoever has the store (`outbox`, `plan`); raises EdgeAgentError.
-        root: where /proc, /sys and /etc are; elsewhere in tests.
+        root: where /proc, /sys, /etc are.
         ntp: server and port; None for those this machine is set to ask.
         after_power_cycle: compare with what was noted before.
+        devices: as they were read while it was examined.
     """
 
     file: Path
@@ -60,6 +61,7 @@ class World:
     ntp: tuple[str, int] | None = None
     after_power_cycle: bool = False
     cycle_patience_s: float = _CYCLE_PATIENCE_S
+    devices: Sequence[doctor_data.Device] = field(default=(), init=False)
     heard: Agent | None = field(default=None, init=False)
     silence: str = field(default="", init=False)
     time: doctor_city.Ntp | None = field(default=None, init=False)
@@ -169,12 +171,14 @@ async def _network(world: World) -> Iterable[Item]:
 
 async def _devices(world: World) -> Iterable[Item]:
     if world.heard is not None:
-        return doctor_data.devices(await from_agent(world.agent, world.config))
+        world.devices = await from_agent(world.agent, world.config)
+        return doctor_data.devices(world.devices)
     if world.silence == "daemon.not-allowed":
         return [left_out("E-DEVICE-01", "not-allowed")]
     if world.config is None:
         return [left_out("E-DEVICE-01", "config")]
-    return doctor_data.devices(await read_directly(world.config, world.clock))
+    world.devices = await read_directly(world.config, world.clock)
+    return doctor_data.devices(world.devices)
 
 
 async def _buffer(world: World) -> Iterable[Item]:

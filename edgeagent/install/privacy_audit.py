@@ -125,6 +125,7 @@ def _kind_of(name: str) -> str:
         ("tags-keys", "file-tag-keys"),
         ("tags-key", "file-key"),
         ("walk-test", "file-walk"),
+        ("report/", "file-report"),
     ):
         if name.startswith(beginning):
             return what

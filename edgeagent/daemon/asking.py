@@ -1,7 +1,8 @@
-"""Who answers about the store: the running agent, or, when none runs, the store itself.
+"""Asking about an agent by its config: the running one, or, about the store, the store itself.
 
 A box that no longer starts still holds readings, and an USB stick may have to be read in before the
-agent is started.  The store keeps a second process out, so the two never meet.
+agent is started.  The store keeps a second process out, so the two never meet.  Imported by every verb, so
+nothing heavy is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -11,13 +12,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeagent.cli.agent import ask
 from edgeagent.errors import EdgeAgentError
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Store", "store"]
+__all__ = ["Store", "ask", "state_dir_of", "store"]
+
+
+def ask(config: Path, question: str) -> bytes:
+    """Ask the agent that was started with this config.
+
+    Raises:
+        ConfigError: it has no gateway section.  EdgeAgentError: nobody answers.
+    """
+    from edgeagent.daemon import control
+
+    path = control.socket_path(state_dir_of(config))
+    answer = control.ask(path, question)
+    if not answer:
+        raise EdgeAgentError("outbox.no-answer", path=path)
+    return answer
+
+
+def state_dir_of(config: Path) -> Path:
+    """The state directory of a config, whose other sections may be wrong."""
+    from edgeagent.config import GatewayConfig, decode, read_toml
+
+    gateway, problems = decode(GatewayConfig, read_toml(config).get("gateway", {}), "gateway")
+    if gateway is None:
+        raise problems[0]
+    return Path(gateway.state_dir)
 
 
 class Store:
