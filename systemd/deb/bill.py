@@ -31,7 +31,7 @@ def of_parts(site, version, epoch):
     refs = {name: f"pkg:pypi/{name}@{about(folder)['Version']}" for name, folder in folders.items()}
     us = f"pkg:generic/edgeagent@{version}"
     needs = [
-        {"ref": refs[name], "dependsOn": sorted(refs[one] for one in needed(folder) if one in refs and one != name)}
+        {"ref": refs[name], "dependsOn": sorted({refs[one] for one in needed(folder) if one in refs and one != name})}
         for name, folder in folders.items()
     ]
     models = [model(site, file) for file in sorted(site.glob("edgeagent/_shipped/models/*.onnx"))]
@@ -66,7 +66,8 @@ def part(site, name, folder, ref):
         "purl": ref,
         "hashes": [sha256(*((str(at), (site / at).read_bytes()) for at in kept))],
     }
-    licence = (said["License-Expression"] or said["License"] or "").strip()
+    classified = [line.rpartition(" :: ")[2] for line in said.get_all("Classifier") or () if line.startswith("License")]
+    licence = (said["License-Expression"] or said["License"] or ", ".join(classified)).strip()
     if licence and len(licence) < 200:  # some put the whole text there
         expression = said["License-Expression"] and _EXPRESSION.fullmatch(licence)
         made["licenses"] = [{"expression": licence}] if expression else [{"license": {"name": licence}}]

@@ -59,7 +59,8 @@ def site_of(folder):
         "0.1.0",
         {at: (site / at).read_bytes() for at in ours} | {"edgeagent/_shipped/models/vehicles.onnx": b"weights"},
         "License-Expression: Apache-2.0",
-        "Requires-Dist: opencv.python_headless>=4.12",
+        'Requires-Dist: opencv.python_headless>=4.12; python_version < "3.13"',
+        'Requires-Dist: opencv.python_headless>=4.13; python_version >= "3.13"',
         'Requires-Dist: securesystemslib[hsm]; extra == "fleet"',
     )
     distribution(
@@ -72,7 +73,8 @@ def site_of(folder):
             "cv2/tests/big.py": b"x",
             "cv2/__pycache__/a.pyc": b"x",
         },
-        "License: Apache 2.0",
+        "Classifier: License :: OSI Approved :: Apache Software License",
+        "Classifier: Programming Language :: Python :: 3",
     )
     return site
 
@@ -112,7 +114,7 @@ def test_sec_16_the_parts_list(package):
     assert set(by_name) == {"edgeagent", "opencv-python-headless", "vehicles"}
     assert by_name["edgeagent"]["purl"] == "pkg:pypi/edgeagent@0.1.0"
     assert by_name["edgeagent"]["licenses"] == [{"expression": "Apache-2.0"}]
-    assert by_name["opencv-python-headless"]["licenses"] == [{"license": {"name": "Apache 2.0"}}]
+    assert by_name["opencv-python-headless"]["licenses"] == [{"license": {"name": "Apache Software License"}}]
     assert [one["name"] for one in by_name["opencv-python-headless"]["components"]] == ["libav-1.so"]
     assert by_name["vehicles"]["hashes"][0]["content"] == hashlib.sha256(b"weights").hexdigest()
     needs = {one["ref"]: one["dependsOn"] for one in found["dependencies"]}
