@@ -30,6 +30,7 @@ from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.read import read
 from edgeagent.cli.scan import app as scan
 from edgeagent.cli.update import app as update
+from edgeagent.cli.web import web
 from edgeagent.cli.wipe import wipe
 from edgeagent.errors import (
     ConfigError,
@@ -81,6 +82,7 @@ app.add_typer(fleet, name="fleet")
 app.add_typer(privacy, name="privacy")
 app.command()(claim)
 app.command()(wipe)
+app.command()(web)
 app.command()(demo)
 app.command()(read)
 app.command()(calibrate)
