@@ -32,6 +32,7 @@ from edgeagent.cli.report import app as report
 from edgeagent.cli.scan import app as scan
 from edgeagent.cli.setup import setup
 from edgeagent.cli.update import app as update
+from edgeagent.cli.web import web
 from edgeagent.cli.wipe import wipe
 from edgeagent.errors import (
     ConfigError,
@@ -85,6 +86,7 @@ app.add_typer(privacy, name="privacy")
 app.command()(claim)
 app.add_typer(report, name="report")
 app.command()(wipe)
+app.command()(web)
 app.command()(demo)
 app.command()(read)
 app.command()(calibrate)
