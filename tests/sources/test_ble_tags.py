@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import uuid
 
@@ -11,8 +12,13 @@ from bleak.backends.scanner import AdvertisementData
 
 from edgeagent.clock import SystemClock
 from edgeagent.config import decode as decode_section
+from edgeagent.daemon import pump
+from edgeagent.daemon.flow import Flow, SourceGroup
+from edgeagent.daemon.health import Health, SourceHealth
 from edgeagent.messages import catalogue
+from edgeagent.outbox.memory import MemoryOutbox
 from edgeagent.reading import Kind
+from edgeagent.rules.chain import Chain
 from edgeagent.rules.presence import Presence, PresenceConfig
 from edgeagent.simulate.bluez import HANG, VirtualBluez
 from edgeagent.simulate.private_bus import ADDRESS_VARIABLE, bluetoothd, private_bus
@@ -403,6 +409,33 @@ async def test_tags_are_found_by_hash_by_profile_and_by_enrolment(tmp_path, blue
     async with running(tmp_path, emit, tags=tags, profiles=("vendor-service",), enrolled=True), on:
         await until(lambda: len({r.entity for r in sightings(emit)}) == 3)
         await until(lambda: any(r.quantities["sos"].value for r in sightings(emit)))
+
+
+@needs_bus
+async def test_a_press_waits_for_no_timer_on_its_way_to_the_store(tmp_path, bluez, monkeypatch):
+    """Radio, windows, rules and pump, each with timers of an hour: only the press itself can move them."""
+    hourly = dataclasses.replace(IMPATIENT, check_s=3600)
+    outbox, press = MemoryOutbox(SystemClock(), ["u"]), {BTHOME: bytes.fromhex("4000073a01")}
+    source = BleTags(config(every_s=60), surroundings(tmp_path, SystemClock()), patience=hourly)
+    chain = Chain([Presence(PresenceConfig(), "square")])
+    flow = Flow(
+        groups=[SourceGroup(("square",), lambda: source)], chains={"square": chain}, outbox=outbox, uplinks={},
+        health=Health({"square": SourceHealth("square", "ble-tags")}, {}), clock=SystemClock(),
+    )  # fmt: skip
+    monkeypatch.setattr(pump, "COMMIT_S", 3600.0)
+    monkeypatch.setattr(pump, "TICK_S", 3600.0)
+    stop = asyncio.Event()
+    living = asyncio.create_task(flow.run(stop))
+    try:
+        await until(bluez.discovering)
+        await bluez.advertise(BUTTON_MAC, -60, service_data=press)
+        async with asyncio.timeout(60):
+            batch = await outbox.lease("u", 50)
+        assert batch.lane == "alarm"
+        assert [r.reading.quantities["sub_category"].value for r in batch.rows] == ["sos"]
+    finally:
+        stop.set()
+        await living
 
 
 @needs_bus
