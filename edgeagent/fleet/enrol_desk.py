@@ -5,21 +5,14 @@ a gateway that lost power after its request comes back with the same key and get
 a code that was "used" by nobody but itself still works.  A code is good once, for a while, and for five
 wrong guesses.  A renewed certificate retires the one before when it is first used, not when it is issued.
 
-`enrol.json` holds codes by locator (the secret only as a hash) and certificates by serial number;
-`issued/<serial>.pem` the certificates.
+`issued/<serial>.pem` holds the certificates, `enrol_books` the rest.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import fcntl
 import hashlib
 import hmac
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from cryptography import x509
@@ -29,9 +22,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edgeagent.clock import Clock
-from edgeagent.errors import ConfigError, Refused
-from edgeagent.fleet import claim_code
-from edgeagent.fleet.claim_code import ClaimCode
+from edgeagent.errors import Refused
+from edgeagent.fleet.enrol_books import (
+    Code,
+    EnrolBooks,
+    Issued,
+    Pages,
+    changing,
+    day,
+    hash_of,
+    holders,
+    new_code,
+    read,
+)
 from edgeagent.fleet.enrol_ca import Authority
 from edgeagent.update import durable
 
@@ -39,112 +42,6 @@ __all__ = ["LOCKED_AFTER", "Code", "Desk", "EnrolBooks", "Issued", "day", "new_c
 
 LOCKED_AFTER = 5  # wrong secrets for one code
 _ADDRESS_TRIES, _ADDRESS_WAIT_S, _ADDRESSES = 10, 900.0, 1000
-_KEPT_S = 30 * 86_400  # what has expired stays in the books so long
-
-
-class Code(msgspec.Struct, frozen=True):
-    """A one-time code.
-
-    Attributes:
-        gateway: whose.
-        secret: SHA-256 of locator and secret, hex.
-        expires_s: UTC epoch seconds.
-        replace: another gateway's box may hold this id already; its certificate is retired.
-        wrong: guesses so far.
-        key: fingerprint of the key it was used with; "" while it is unused.
-        serial: of the certificate it was exchanged for.
-    """
-
-    gateway: str
-    secret: str
-    expires_s: float
-    replace: bool = False
-    wrong: int = 0
-    key: str = ""
-    serial: str = ""
-
-
-class Issued(msgspec.Struct, frozen=True):
-    """A certificate; `issued` until it is first used, `retired` when another took its place."""
-
-    gateway: str
-    key: str
-    expires_s: float
-    state: Literal["issued", "used", "retired"] = "issued"
-
-
-class EnrolBooks(msgspec.Struct, frozen=True):
-    """`enrol.json`; `url` is what the gateways call, told by the server when it starts."""
-
-    url: str = ""
-    codes: dict[str, Code] = {}
-    issued: dict[str, Issued] = {}
-
-
-def read(folder: Path) -> EnrolBooks:
-    """The books; empty ones where there are none yet.
-
-    Raises:
-        ConfigError: they cannot be read.
-    """
-    file = folder / "enrol.json"
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=EnrolBooks)
-    except FileNotFoundError:
-        return EnrolBooks()
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigError("fleet.books-broken", path="", file=str(file), why=str(error)) from error
-
-
-@contextmanager
-def _changing(folder: Path) -> Iterator[_Pages]:
-    """The books to change; written at the end, unless an error came between.  Server and verbs take turns."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        pages = _Pages(read(folder))
-        yield pages
-        if pages.now != pages.before:
-            durable.write(folder / "enrol.json", msgspec.json.format(msgspec.json.encode(pages.now), indent=1) + b"\n")
-    finally:
-        os.close(lock)
-
-
-class _Pages:
-    def __init__(self, before: EnrolBooks) -> None:
-        self.before = self.now = before
-
-    def code(self, locator: str, code: Code) -> None:
-        self.now = msgspec.structs.replace(self.now, codes={**self.now.codes, locator: code})
-
-    def issued(self, changed: dict[str, Issued]) -> None:
-        self.now = msgspec.structs.replace(self.now, issued={**self.now.issued, **changed})
-
-
-def new_code(folder: Path, gateway: str, *, now_s: float, valid_s: float, replace: bool = False) -> ClaimCode:
-    """Enter a code for a gateway.
-
-    Raises:
-        ConfigError: `fleet.no-enrolment`: the server was never started here.
-        Refused: `claim.gateway-taken`: a box with this id holds a certificate already.
-    """
-    authority = folder / "ca.pem"
-    if not authority.is_file():
-        raise ConfigError("fleet.no-enrolment", path="", folder=str(folder))
-    with _changing(folder) as pages:
-        books = pages.now
-        if not books.url:
-            raise ConfigError("fleet.no-enrolment", path="", folder=str(folder))
-        if not replace and _holders(books, gateway, now_s):
-            raise Refused("claim.gateway-taken", gateway=gateway)
-        der = x509.load_pem_x509_certificate(authority.read_bytes()).public_bytes(serialization.Encoding.DER)
-        drawn = claim_code.make(claim_code.pin_of(der), books.url)
-        while drawn.locator in books.codes:
-            drawn = claim_code.make(drawn.pin, books.url)
-        pages.now = _without_old(books, now_s)
-        made = Code(gateway, _hash(drawn.locator, drawn.secret), now_s + valid_s, replace)
-        pages.code(drawn.locator, made)
-    return drawn
 
 
 class Desk:
@@ -164,7 +61,7 @@ class Desk:
 
     def called(self, url: str) -> None:
         """Remember what gateways call this server; codes carry it."""
-        with _changing(self._folder) as pages:
+        with changing(self._folder) as pages:
             pages.now = msgspec.structs.replace(pages.now, url=url)
 
     @property
@@ -188,13 +85,13 @@ class Desk:
         key, name = _asked(request)
         now_s = self._now_s()
         try:
-            with _changing(self._folder) as pages:
+            with changing(self._folder) as pages:
                 code = self._proven(pages, locator, secret)
                 if code.key == key.print and code.serial in pages.now.issued:
                     return self._again(code.serial)
                 _usable(code, name, now_s)
-                holders = _holders(pages.now, code.gateway, now_s)
-                others = [one for one in holders if pages.now.issued[one].key != key.print]
+                held_by = holders(pages.now, code.gateway, now_s)
+                others = [one for one in held_by if pages.now.issued[one].key != key.print]
                 if others and not code.replace:
                     raise Refused("claim.gateway-taken", gateway=code.gateway)
                 made = self._sign(pages, code.gateway, key, now_s)
@@ -213,7 +110,7 @@ class Desk:
         """
         key, name = _asked(request)
         now_s = self._now_s()
-        with _changing(self._folder) as pages:
+        with changing(self._folder) as pages:
             held = self._live(pages.now, serial)
             if name not in ("", held.gateway):
                 raise Refused("claim.other-gateway", gateway=held.gateway, ours=name)
@@ -235,10 +132,10 @@ class Desk:
         Raises:
             Refused: `claim.identity-retired`.
         """
-        with _changing(self._folder) as pages:
+        with changing(self._folder) as pages:
             held = self._live(pages.now, serial)
             if held.state != "used":
-                others = _holders(pages.now, held.gateway, self._now_s())
+                others = holders(pages.now, held.gateway, self._now_s())
                 pages.issued({one: _retired(pages.now.issued[one]) for one in others if one != f"{serial:x}"})
                 held = msgspec.structs.replace(held, state="used")
                 pages.issued({f"{serial:x}": held})
@@ -250,20 +147,20 @@ class Desk:
             raise Refused("claim.identity-retired", gateway=held.gateway if held else "?")
         return held
 
-    def _proven(self, pages: _Pages, locator: str, secret: str) -> Code:
+    def _proven(self, pages: Pages, locator: str, secret: str) -> Code:
         code = pages.now.codes.get(locator)
         if code is None:
             raise _WrongError
         if code.wrong >= LOCKED_AFTER:
             raise Refused("claim.locked", tries=code.wrong)
-        if not hmac.compare_digest(code.secret, _hash(locator, secret)):
+        if not hmac.compare_digest(code.secret, hash_of(locator, secret)):
             raise _WrongError
         return code
 
     def _count_wrong(self, locator: str, secret: str, address: str) -> None:
-        with _changing(self._folder) as pages:
+        with changing(self._folder) as pages:
             code = pages.now.codes.get(locator)
-            if code is not None and code.secret != _hash(locator, secret):
+            if code is not None and code.secret != hash_of(locator, secret):
                 pages.code(locator, msgspec.structs.replace(code, wrong=code.wrong + 1))
         if len(self._wrong) >= _ADDRESSES and address not in self._wrong:
             self._wrong.pop(next(iter(self._wrong)))
@@ -276,7 +173,7 @@ class Desk:
             minutes = max(1, round((recent[0] - began) / 60))
             raise Refused("claim.address-locked", minutes=minutes)
 
-    def _sign(self, pages: _Pages, gateway: str, key: _Key, now_s: float) -> x509.Certificate:
+    def _sign(self, pages: Pages, gateway: str, key: _Key, now_s: float) -> x509.Certificate:
         made = self._authority.gateway(gateway, key.public, now_s, self._days)
         file = self._folder / "issued" / f"{_serial(made)}.pem"
         durable.write(file, made.public_bytes(serialization.Encoding.PEM), mode=0o644)
@@ -325,34 +222,9 @@ def _usable(code: Code, name: str, now_s: float) -> None:
         raise Refused("claim.other-gateway", gateway=code.gateway, ours=name)
 
 
-def _holders(books: EnrolBooks, gateway: str, now_s: float) -> list[str]:
-    """Serials of a gateway's certificates that still count."""
-    return [
-        serial
-        for serial, one in books.issued.items()
-        if one.gateway == gateway and one.state != "retired" and one.expires_s > now_s
-    ]
-
-
 def _retired(one: Issued) -> Issued:
     return msgspec.structs.replace(one, state="retired")
 
 
-def _without_old(books: EnrolBooks, now_s: float) -> EnrolBooks:
-    """Forget what expired long ago."""
-    codes = {at: code for at, code in books.codes.items() if code.expires_s + _KEPT_S > now_s}
-    issued = {at: one for at, one in books.issued.items() if one.expires_s + _KEPT_S > now_s}
-    return msgspec.structs.replace(books, codes=codes, issued=issued)
-
-
-def _hash(locator: str, secret: str) -> str:
-    return hashlib.sha256(f"{locator}-{secret}".encode()).hexdigest()
-
-
 def _serial(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
-
-
-def day(at_s: float) -> str:
-    """A moment as people here read it, in Japan's time: `2026-11-26 17:05 JST`."""
-    return f"{dt.datetime.fromtimestamp(at_s, dt.timezone(dt.timedelta(hours=9))):%Y-%m-%d %H:%M} JST"

@@ -256,16 +256,17 @@ def secrets(config: Config) -> list[city.Secret]:
 
 
 def certificates(config: Config) -> list[city.Certificate]:
-    """The client certificates that uplinks and updates name."""
+    """The client certificates that uplinks and updates name, and the claimed one, named or not."""
     owners: list[tuple[str, object]] = [(u.id, u) for u in config.uplinks if u.enabled]
     owners.append(("update", getattr(config.update, "mqtt", None)))
+    claimed = str(Path(config.gateway.state_dir) / "identity" / "current.pem")
     found = []
     for owner, section in owners:
         cert, key = getattr(section, "cert", ""), getattr(section, "key", "")
-        if cert == IDENTITY:
-            cert = str(Path(config.gateway.state_dir) / "identity" / "current.pem")
         if cert:
-            found.append(_certificate(owner, cert, key))
+            found.append(_certificate(owner, claimed if cert == IDENTITY else cert, key))
+    if os.path.lexists(claimed) and claimed not in [one.file for one in found]:
+        found.append(_certificate("claim", claimed, ""))
     return found
 
 

@@ -21,13 +21,16 @@ def why_not():
         return "needs root"
     if not SYSTEMD.exists() or not shutil.which("unshare") or not shutil.which("nsenter"):
         return "needs systemd, unshare and nsenter"
-    if _cgroup2() is None:
-        return "needs a cgroup2 file system"
+    if _cgroup2() is None or not os.access(_cgroup2(), os.W_OK):
+        return "needs a cgroup2 file system that may be written"
     own = "import sys; print(*sys.version_info[:2])"
     said = subprocess.run(["/usr/bin/python3", "-c", own], capture_output=True, text=True).stdout.split()
     if said != [str(n) for n in sys.version_info[:2]]:
         return "needs the system's Python to be the one of this environment"
-    done = subprocess.run(["unshare", *_NAMESPACES, "--fork", "true"], capture_output=True, text=True)
+    overlay = "mount -t tmpfs lab /mnt && mkdir /mnt/up /mnt/work /mnt/root && "
+    overlay += "mount -t overlay lab -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root"
+    words = ["unshare", *_NAMESPACES, "--fork", "--propagation", "private", "sh", "-c", overlay]
+    done = subprocess.run(words, capture_output=True, text=True)
     return f"no namespaces here: {done.stderr.strip()}" if done.returncode else ""
 
 
