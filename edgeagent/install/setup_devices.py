@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,9 +94,7 @@ def devices(site: Site) -> list[Pick]:
 
 def _look(site: Site) -> Found:
     wish = site.answers.discover
-    with contextlib.ExitStack() as stack:
-        if not wish.ports and stack.enter_context(site.service.paused()):
-            site.say("·", "setup.paused")
+    with site.quiet_ports():
         found = site.run(discover.everything(wish, clock=site.clock, progress=site.screen.progress))
     names = {one.name: one.card for one in camera_scan.cameras()}
     eyes = tuple(msgspec.structs.replace(one, card=names.get(one.camera, "")) for one in found.eyes)

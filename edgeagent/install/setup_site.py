@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,6 +149,14 @@ class Site:
     def note(self, which: str, **facts: object) -> str:
         """A comment for the config, in its language."""
         return messages.text(f"setup.note-{which}", facts, self.lang).what
+
+    @contextlib.contextmanager
+    def quiet_ports(self) -> Iterator[None]:
+        """While this is open, no agent of ours holds the ports; it runs again afterwards, whatever happens."""
+        with self.service.paused() as was:
+            yield
+        if was:
+            self.say("·", "setup.paused")
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Wait for something.  Ctrl-C ends it; questions are asked outside, where Ctrl-C is heard at once."""
