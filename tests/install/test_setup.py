@@ -7,7 +7,7 @@ import pytest
 
 from edgeagent import messages
 from edgeagent.daemon.build import read_config
-from edgeagent.errors import ConfigError
+from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.install import setup_state
 from edgeagent.install.answers import Answers
 from edgeagent.install.discover import Discover, Found
@@ -448,3 +448,30 @@ def test_who_says_most_about_a_device_gets_it(desk):
     assert code == 0 and desk.source("seven")["unit"] == 7 and desk.source("any")["unit"] == 8
     assert desk.source("tcp") == tcp, "what cannot be looked for is taken as it stands"
     assert ALL.radio == RADIO
+
+
+def test_the_config_is_on_the_card_before_it_has_its_name(desk, port, monkeypatch):
+    order, sync, rename = [], os.fsync, os.replace
+
+    def synced(handle):
+        order.append(("sync", os.path.realpath(f"/proc/self/fd/{handle}")))
+        sync(handle)
+
+    def renamed(old, new):
+        order.append(("rename", str(new)))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    desk.run(Person(typed(port)))
+    at = order.index(("rename", str(desk.file)))
+    assert order[at - 1] == ("sync", f"{desk.file}.new") and order[at + 1] == ("sync", str(desk.file.parent))
+
+
+def test_the_gravest_trouble_is_the_exit_code(desk):
+    site = desk.site(Person())
+    codes = []
+    for kind in ("warning", "device", "network", "refused"):
+        site.trouble(kind, EdgeAgentError("setup.busy"))
+        codes.append(site.exit_code)
+    assert codes == [6, 3, 4, 5]
