@@ -141,8 +141,9 @@ async def _port(port: serial_ports.Port, wish: Discover, clock: Clock, progress:
     if port.holders:
         held = ", ".join(f"{one.program} (pid {one.pid})" for one in port.holders)
         return [Blank(place=port.name, code="setup.port-held", facts={"port": port.name, "who": held})]
-    if "install.console-on-port" in port.notes:
-        return [Blank(place=port.name, code="install.console-on-port", facts={"device": port.device})]
+    for note in ("install.console-on-port", "scan.modem-port"):
+        if note in port.notes:
+            return [Blank(place=port.name, code=note, facts={"device": port.device})]
 
     def told(what: str, done: float, of: float) -> None:
         progress(f"{port.name.rpartition('/')[2]} {what}", done, of)

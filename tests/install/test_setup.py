@@ -3,6 +3,7 @@
 import os
 import stat
 
+import msgspec
 import pytest
 
 from edgeagent import messages
@@ -409,9 +410,29 @@ def test_resuming_after_a_restart_looks_again(desk, port):
         desk.run(Person(typed(port, gauges=KeyboardInterrupt())))
     desk.clock.boot_id = "b00700000002"
     desk.found = Found(gauges=(SONAR,))
-    with pytest.raises(KeyboardInterrupt):
-        desk.run(Person(typed(port, lines=KeyboardInterrupt(), devices=KeyboardInterrupt())))
-    assert desk.looks == 2
+    person = Person(typed(port, gauges="akutagawa=0.8"))
+    _, code = desk.run(person)
+    assert code == 0 and desk.looks == 2 and person.asked == ["devices", "gauges"], "numbers spoke of other devices"
+    assert [one["id"] for one in desk.config()["sources"]] == ["akutagawa", "box"]
+
+
+def test_an_instrument_without_a_profile(desk, port):
+    desk.found = Found(gauges=(msgspec.structs.replace(RADAR, profiles=()), SONAR))
+    person = Person(typed(port, devices=["1 2", "2"], gauges="akutagawa=0.8"))
+    _, code = desk.run(person)
+    assert code == 0 and person.refused == ["setup.no-profile"] and person.defaults["devices"] == "2"
+    wish = {"id": "own", "driver": "modbus-gauge", "unit": 7, "profile": "vega-c2x-modbus"}
+    _, code = desk.run(Person(asks=False), unasked(sources=[wish, GAUGES[1]]))
+    assert desk.source("own")["profile"] == "vega-c2x-modbus", "who names it knows better"
+
+
+def test_a_config_that_was_wrong_is_kept_and_not_gone_on_from(desk, port):
+    desk.file.parent.mkdir()
+    desk.file.write_text("[gateway]\nid = 'GW-0147'\n[outbox]\nmax_bytes = 'many'\n")
+    site, code = desk.run(Person(typed(port)))
+    assert code == 6 and [t.code for t in site.troubles] == ["setup.old-invalid"]
+    assert "outbox.max_bytes" in site.troubles[0].facts["why"] and site.told["problems"][0]["message"]
+    assert "many" in next(desk.file.parent.glob("*.bak")).read_text() and read_config(desk.file)[1] == []
 
 
 def test_a_state_file_of_another_world_is_no_end(desk, port):
@@ -440,7 +461,7 @@ def test_what_is_left_out_of_the_answers_is_said(desk, port):
 
 
 def test_who_says_most_about_a_device_gets_it(desk):
-    twin = type(RADAR)(**{**{f: getattr(RADAR, f) for f in RADAR.__struct_fields__}, "unit": 8})
+    twin = msgspec.structs.replace(RADAR, unit=8)
     desk.found = Found(gauges=(RADAR, twin), radio=RADIO)
     tcp = {"id": "tcp", "driver": "modbus-gauge", "host": "192.168.1.20", "profile": "vega-c2x-modbus"}
     sources = [{"id": "any", "driver": "modbus-gauge"}, {"id": "seven", "driver": "modbus-gauge", "unit": 7}, tcp]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -239,7 +240,7 @@ def test_the_wizard_starts_the_agent(systemd, tmp_path, monkeypatch):
 
 
 def test_u_tells_adapters_apart(tmp_path, monkeypatch):
-    twin = type(SONAR)(**{**{f: getattr(SONAR, f) for f in SONAR.__struct_fields__}, "port": "/dev/serial/by-path/b"})
+    twin = msgspec.structs.replace(SONAR, port="/dev/serial/by-path/b")
     usb = {"usb": "1a86:7523", "product": "USB Serial"}
     ports = [Port(name=one.port, device="/dev/ttyUSB0", **usb) for one in (SONAR, twin)]
     monkeypatch.setattr(setup_devices.serial_ports, "ports", lambda: ports)
