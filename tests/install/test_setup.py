@@ -22,7 +22,7 @@ TYPED = {
     "name": "宮川橋 水位計",
     "installer": "佐藤",
     "city": "http://localhost:{port} nagano",
-    "claim": "GW-0147",
+    "claim": "id=GW-0147",
     "gauges": "miyagawa=1.45 akutagawa=0.80",
 }
 
@@ -219,7 +219,7 @@ def test_a_camera_password_is_not_for_everybody(desk, port, monkeypatch):
         return type(EYE)(camera=url, width=640, height=360, fps=10.0)
 
     monkeypatch.setattr("edgeagent.install.setup_devices.discover.eye", eye)
-    person = Person(typed(port, devices=["rtsp://u:geheim@192.168.1.30/s", "1 2 4"], claim="GW-0147"))
+    person = Person(typed(port, devices=["rtsp://u:geheim@192.168.1.30/s", "1 2 4"], claim="id=GW-0147"))
     _, code = desk.run(person)
     assert code == 0 and "geheim" in desk.source("road")["camera"]
     assert stat.S_IMODE(desk.file.stat().st_mode) & 0o007 == 0
@@ -234,6 +234,7 @@ def test_a_camera_password_is_not_for_everybody(desk, port, monkeypatch):
         ("city", "ftp://x", "setup.bad-city"),
         ("city", "nagano", "setup.bad-city"),
         ("claim", "K7QF-93MD-2XHT", "claim.mistyped"),
+        ("claim", "K7QF", "claim.mistyped"),
         ("devices", "9", "setup.bad-device"),
         ("devices", "rstp://x/", "scan.bad-camera"),
         ("gauges", "1 2 3", "setup.too-many"),
@@ -361,7 +362,7 @@ def test_exit_2_an_answer_that_nobody_can_mend(desk):
         desk.run(Person(asks=False), unasked(claim="K7QF-93MD-2XHT"))
     assert caught.value.code == "claim.mistyped"
     with pytest.raises(ConfigError) as caught:
-        desk.run(Person(asks=False), unasked(claim="GW-0147", sources=[{**GAUGES[0], "alarm": {"levels": 1}}]))
+        desk.run(Person(asks=False), unasked(claim="id=GW-0147", sources=[{**GAUGES[0], "alarm": {"levels": 1}}]))
     assert caught.value.facts["path"] == "sources[0].alarm.levels" and not desk.file.exists()
 
 

@@ -221,7 +221,7 @@ def test_an_agent_that_ran_runs_again_whatever_happens(systemd, tmp_path):
 
 def test_the_wizard_starts_the_agent(systemd, tmp_path, monkeypatch):
     desk = Desk(tmp_path, monkeypatch, Found(gauges=ALL.gauges[:1]))
-    person = Person({"gauges": "miyagawa=1.42", "claim": "GW-0147"})
+    person = Person({"gauges": "miyagawa=1.42", "claim": "id=GW-0147"})
     monkeypatch.setattr("edgeagent.install.setup_end._WELL_S", 0.0)
     _, code = desk.run(person)
     assert code == 0 and "setup.started" in person.codes() and words(systemd) == ["enable edgeagent", "start edgeagent"]
@@ -255,7 +255,7 @@ def test_u_tells_adapters_apart(tmp_path, monkeypatch):
 
     monkeypatch.setattr(setup_devices.discover_twins, "identify", identify)
     desk = Desk(tmp_path, monkeypatch, Found(gauges=(SONAR, twin)))
-    person = Person({"devices": ["u", "u", "2"], "gauges": "akutagawa=0.8", "claim": "GW-0147"})
+    person = Person({"devices": ["u", "u", "2"], "gauges": "akutagawa=0.8", "claim": "id=GW-0147"})
     _, code = desk.run(person)
     assert code == 0 and person.refused == ["scan.none-unplugged"] and person.codes().count("setup.row-twin") >= 2
     assert ("✓", "setup.it-was", {"n": "2", "name": twin.port}) in person.said
