@@ -63,7 +63,7 @@ def run(site: Site) -> int:
     step("report")
     setup_proof.hand_over(site, made)
     _finish(site)
-    site.told |= {"questions": site.asked, "seconds": round(site.clock.mono() - began_s, 1)}
+    site.told |= {"questions": len(site.asked), "seconds": round(site.clock.mono() - began_s, 1)}
     return site.exit_code
 
 

@@ -78,7 +78,7 @@ class Site:
     old: dict[str, Any] = field(default_factory=dict)
     old_broken: bool = False
     troubles: list[Trouble] = field(default_factory=list)
-    asked: int = 0
+    asked: set[str] = field(default_factory=set)
     told: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,7 +111,7 @@ class Site:
                 del self.progress.answers[question.key]
         while True:
             text = self.screen.ask(question).strip() or question.default
-            self.asked += self.screen.asks
+            self.asked |= {question.key} if self.screen.asks else set()
             try:
                 answer = question.parse(text)
             except ConfigError as error:
