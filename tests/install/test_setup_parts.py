@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from edgeagent import messages
 from edgeagent.cli import setup_terminal
 from edgeagent.cli.columns import width
-from edgeagent.cli.setup_terminal import Terminal
 from edgeagent.config import load
 from edgeagent.daemon.build import catalogue
 from edgeagent.errors import ConfigError, EdgeAgentError, SourceUnavailable
@@ -26,8 +25,11 @@ from edgeagent.install.serial_ports import Port
 from edgeagent.install.setup_city import addresses, host_of, receivers
 from edgeagent.install.setup_service import Service
 from edgeagent.install.setup_talk import Question
-from tests.cli.test_verbs import ENV, edgeagent
+from edgeagent.simulate.pty_line import PtyLine
+from tests.cli.test_verbs import ENV, ROOT, edgeagent
 from tests.install.setup_rig import ALL, KEYS, SONAR, Desk, Person
+from tests.install.site import COMMAND
+from tests.install.terminal import Terminal
 
 
 def test_addresses_as_they_are_typed():
@@ -59,7 +61,7 @@ VALUES = st.recursive(
 TABLES = st.dictionaries(TEXT, VALUES, max_size=5)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(TABLES, st.lists(TABLES, min_size=1, max_size=3), st.text(st.characters(categories=["L"]), max_size=9))
 def test_what_is_written_can_be_read(gateway, sources, note):
     config = {"gateway": gateway, "sources": [{"id": f"s{n}", **one} for n, one in enumerate(sources)]}
@@ -264,7 +266,7 @@ def test_u_tells_adapters_apart(tmp_path, monkeypatch):
 
 def everything_said(monkeypatch, *, plain):
     """A run that shows every message there is, as a terminal prints it."""
-    terminal = Terminal(asks=True, plain=plain, quiet=False)
+    terminal = setup_terminal.Terminal(asks=True, plain=plain, quiet=False)
     monkeypatch.setattr("builtins.input", lambda prompt: print(prompt) or "")
     facts = {
         "id": "miyagawa",
@@ -311,7 +313,7 @@ def test_the_end_of_input_is_a_stop(monkeypatch):
 
     monkeypatch.setattr("builtins.input", closed)
     with pytest.raises(KeyboardInterrupt):
-        Terminal(asks=True, plain=False, quiet=False).ask(Question("name", "-", str))
+        setup_terminal.Terminal(asks=True, plain=False, quiet=False).ask(Question("name", "-", str))
 
 
 def test_no_camera_library_enters_the_wizard():
@@ -321,3 +323,19 @@ def test_no_camera_library_enters_the_wizard():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENV)
     assert done.stdout.strip() == "[]"
+
+
+def test_ctrl_c_while_devices_are_looked_for(tmp_path):
+    """In the middle of a scan of a port on which nobody answers."""
+    line = PtyLine(tmp_path / "tty")
+    options = ("--config", tmp_path / "c.toml", "--state-dir", tmp_path / "s", "--root", tmp_path / "r.json")
+    try:
+        with Terminal(
+            (*COMMAND, "setup", "--yes", "--port", tmp_path / "tty", *options), cwd=ROOT, env={**ENV, "TERM": "xterm"}
+        ) as terminal:
+            terminal.expect("8N1  unit")
+            terminal.type(b"\x03")
+            assert terminal.end() == 130 and "Stopped; nothing is lost" in terminal.text
+    finally:
+        line.unplug()
+    assert (tmp_path / "s/setup.json").exists() and not (tmp_path / "c.toml").exists()
