@@ -168,7 +168,8 @@ def _run(site: Site, screen: Terminal) -> int:
     facts["n"] = len(site.troubles)
     if code in (0, _WARNINGS):
         screen.say("!" if code else "✓", "setup.done-warnings" if code else "setup.done", facts)
-        screen.say("·", "setup.next-cycle", {})
+        if site.service.there:
+            screen.say("·", "setup.next-cycle", {})
     else:
         screen.say("✗", "setup.done-trouble", facts)
     if site.told["enrol"]:

@@ -74,7 +74,8 @@ class Terminal:
         self._line.clear()
         said = _text(f"setup.ask-{question.key}", question.facts)
         if not self.asks:
-            self._show("·", f"{said.what} → {question.default}", "", "  ")
+            given = question.default if question.key != "claim" or question.default == "-" else "***"
+            self._show("·", f"{said.what} → {given}", "", "  ")
             return question.default
         if self._plain:
             prompt = f"{_w('?')}: {said.what} {said.remedy} {_w('enter')} {question.default}: "

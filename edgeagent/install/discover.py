@@ -7,6 +7,7 @@ A port that somebody holds is not touched, and said.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -141,8 +142,9 @@ async def _port(port: serial_ports.Port, wish: Discover, clock: Clock, progress:
     if port.holders:
         held = ", ".join(f"{one.program} (pid {one.pid})" for one in port.holders)
         return [Blank(place=port.name, code="setup.port-held", facts={"port": port.name, "who": held})]
-    if "install.console-on-port" in port.notes:
-        return [Blank(place=port.name, code="install.console-on-port", facts={"device": port.device})]
+    for note in ("install.console-on-port", "scan.modem-port"):
+        if note in port.notes:
+            return [Blank(place=port.name, code=note, facts={"device": port.device})]
 
     def told(what: str, done: float, of: float) -> None:
         progress(f"{port.name.rpartition('/')[2]} {what}", done, of)
@@ -172,14 +174,14 @@ async def _port(port: serial_ports.Port, wish: Discover, clock: Clock, progress:
 
 
 async def _modbus(port: str, wish: Discover, clock: Clock, progress: Progress) -> list[Gauge | Blank]:
-    devices = modbus_scan.scan(
-        port,
-        clock=clock,
-        progress=progress,
-        bauds=wish.bauds or modbus_scan.BAUDS,
-        frames=wish.frames or modbus_scan.FRAMES,
-        units=wish.units or modbus_scan.likely_units(),
-    )
+    bauds, frames = wish.bauds or modbus_scan.BAUDS, wish.frames or modbus_scan.FRAMES
+    units = wish.units or modbus_scan.likely_units()
+    asked = itertools.count()
+
+    def told(what: str, _done: int, _of: int) -> None:  # one bar for all settings: this is the longest part
+        progress(what, next(asked), len(bauds) * len(frames) * len(units))
+
+    devices = modbus_scan.scan(port, clock=clock, progress=told, bauds=bauds, frames=frames, units=units)
     return [
         Gauge(
             driver="modbus-gauge",

@@ -19,6 +19,7 @@ import msgspec
 __all__ = ["Holder", "Port", "links", "ports", "twins", "usb_device"]
 
 _ADAPTERS = re.compile(r"tty(USB|ACM|AMA|THS|mxc|S)\d+")
+_MODEMS = ("option", "option1", "qcserial", "sierra")  # kernel drivers of LTE modems' command ports
 _UNKNOWN_UART = "0"  # the kernel reserves ttyS0..3 whether the chip is there or not
 
 
@@ -40,7 +41,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
         usb: vendor and product number, "" for a port on the board.
         serial_number: of the adapter, "" where it has none.
         holders: who has it open, as far as this user may see.
-        notes: codes of the message area `install`: what a person must know about it.
+        notes: codes of messages: what a person must know about it.
     """
 
     name: str
@@ -68,6 +69,7 @@ def ports(*, dev: Path = Path("/dev"), sys: Path = Path("/sys"), proc: Path = Pa
         name, who = node.name, holders.get(node.name, ())
         notes = ["install.console-on-port"] if name in console else []
         notes += ["install.holders-hidden"] if not who and not all_seen else []
+        notes += ["scan.modem-port"] if (node / "device/driver").resolve().name in _MODEMS else []
         by_id, by_path = ids.get(name, ""), paths.get(name, "")
         found.append(_port(node, str(dev / name), by_id=by_id, by_path=by_path, holders=who, notes=notes))
     return sorted(found, key=lambda port: (not port.by_id, port.device))

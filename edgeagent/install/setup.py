@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from edgeagent import messages
 from edgeagent.install import setup_assign, setup_box, setup_devices, setup_end, setup_lines, setup_proof
 from edgeagent.install.setup_site import Site
 from edgeagent.install.setup_state import Progress
@@ -62,7 +63,7 @@ def run(site: Site) -> int:
     step("report")
     setup_proof.hand_over(site, made)
     _finish(site)
-    site.told |= {"questions": site.asked, "seconds": round(site.clock.mono() - began_s, 1)}
+    site.told |= {"questions": len(site.asked), "seconds": round(site.clock.mono() - began_s, 1)}
     return site.exit_code
 
 
@@ -79,5 +80,8 @@ def _document(site: Site) -> dict[str, Any]:
     return {
         "gateway": setup_box.gateway_id(site),
         "claimed": bool(site.progress.gateway),
-        "problems": [msgspec.to_builtins(one) for one in site.troubles],
+        "problems": [
+            {**msgspec.to_builtins(one), "message": str(messages.text(one.code, one.facts, site.lang))}
+            for one in site.troubles
+        ],
     }

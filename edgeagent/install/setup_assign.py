@@ -58,12 +58,13 @@ def assign(site: Site, picks: Sequence[Pick]) -> None:
         said = site.ask(Question("gauges", default, lambda text: _parse(text, sections), {"n": len(gauges)}))
         for (_, one), words in zip(gauges, said, strict=True):
             one["id"] = words.id or one["id"]
-    for (pick, one), words in zip(gauges, said if gauges else (), strict=True):
-        assert isinstance(pick.device, Gauge)
-        found = site.note("found", setting=f"{pick.device.baud} {pick.device.frame}")
-        notes[one["id"]] = "; ".join(filter(None, (found, _measure(site, one, words))))
-        if words.staff_m is not None:
-            staff_m[one["id"]] = words.staff_m
+        with site.quiet_ports():
+            for (pick, one), words in zip(gauges, said, strict=True):
+                assert isinstance(pick.device, Gauge)
+                found = site.note("found", setting=f"{pick.device.baud} {pick.device.frame}")
+                notes[one["id"]] = "; ".join(filter(None, (found, _measure(site, one, words))))
+                if words.staff_m is not None:
+                    staff_m[one["id"]] = words.staff_m
     for one in sections:
         _tell(site, one)
     progress = site.progress

@@ -25,6 +25,7 @@ __all__ = ["claim", "gateway_id", "language", "network", "time_of", "typed_id", 
 
 _OFF_S = 2.0
 _TCP_S = 8.0
+_BY_HAND = "id="  # half a code is no name
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LANGUAGES = {"1": "ja", "2": "en", "ja": "ja", "en": "en", "日本語": "ja", "english": "en"}
 
@@ -168,7 +169,7 @@ def was_made_up(site: Site) -> bool:
 
 def _known_id(site: Site) -> str:
     typed = site.progress.answers.get("claim", "-")
-    by_hand = typed if typed != "-" and _ID.fullmatch(typed) and not _looks_like_a_code(typed) else ""
+    by_hand = typed.removeprefix(_BY_HAND) if typed.startswith(_BY_HAND) else ""
     old = "" if was_made_up(site) else site.old_gateway.get("id", "")
     return site.progress.gateway or str(site.answers.gateway.get("id", "")) or by_hand or old
 
@@ -199,14 +200,6 @@ def _claim(text: str) -> ClaimCode | str:
     """A code, an id typed by hand, or "" for later."""
     if text == "-":
         return ""
-    try:
-        return claim_code.parse(text)
-    except ConfigError:
-        if _ID.fullmatch(text) and not _looks_like_a_code(text):
-            return text
-        raise
-
-
-def _looks_like_a_code(text: str) -> bool:
-    whole = text.replace("-", "")
-    return len(whole) >= 12  # noqa: PLR2004  characters of a code without a pin
+    if text.startswith(_BY_HAND) and _ID.fullmatch(text.removeprefix(_BY_HAND)):
+        return text.removeprefix(_BY_HAND)
+    return claim_code.parse(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,7 +79,8 @@ def devices(site: Site) -> list[Pick]:
         _show(site, listed, found.blanks)
         numbers = sorted(match.wishes) if site.answers.sources else [n for n, one in enumerate(listed) if _usual(one)]
         default = " ".join(str(n + 1) for n in numbers) or ("r" if site.screen.asks and not match.whole else "-")
-        choice = site.ask(Question("devices", default, lambda text: _choice(text, listed), {"n": len(listed)}))  # noqa: B023  called at once
+        parse = functools.partial(_choice, listed=listed, wishes=match.wishes)
+        choice = site.ask(Question("devices", default, parse, {"n": len(listed)}))
         if not (choice.again or choice.unplug or choice.urls):
             break
         site.forget("devices")
@@ -95,14 +96,15 @@ def devices(site: Site) -> list[Pick]:
 
 def _look(site: Site) -> Found:
     wish = site.answers.discover
-    with contextlib.ExitStack() as stack:
-        if not wish.ports and stack.enter_context(site.service.paused()):
-            site.say("·", "setup.paused")
+    with site.quiet_ports():
         found = site.run(discover.everything(wish, clock=site.clock, progress=site.screen.progress))
     names = {one.name: one.card for one in camera_scan.cameras()}
     eyes = tuple(msgspec.structs.replace(one, card=names.get(one.camera, "")) for one in found.eyes)
     found = msgspec.structs.replace(found, eyes=eyes)
-    site.progress.found, site.progress.boot_id = found, site.clock.now().boot_id
+    progress = site.progress
+    for key in ("devices", "gauges", "lines"):  # spoke of what was found before
+        progress.answers.pop(key, None)
+    progress.found, progress.boot_id, progress.done = found, site.clock.now().boot_id, []
     site.save()
     return found
 
@@ -144,7 +146,7 @@ def _usual(one: Device) -> bool:
     return isinstance(one, Eye) or one.tags > 0
 
 
-def _choice(text: str, listed: Sequence[Device]) -> _Choice:
+def _choice(text: str, listed: Sequence[Device], wishes: Mapping[int, Mapping[str, Any]]) -> _Choice:
     numbers: list[int] = []
     urls: list[str] = []
     for word in text.replace(",", " ").split():
@@ -156,7 +158,11 @@ def _choice(text: str, listed: Sequence[Device]) -> _Choice:
                 raise problem
             urls.append(word)
         elif word.isdigit() and 1 <= int(word) <= len(listed):
-            numbers += [int(word) - 1] if int(word) - 1 not in numbers else []
+            number = int(word) - 1
+            one = listed[number]
+            if isinstance(one, Gauge) and not one.profiles and not wishes.get(number, {}).get("profile"):
+                raise ConfigError("setup.no-profile", path="devices", got=word)
+            numbers += [number] if number not in numbers else []
         elif word != "-":
             raise ConfigError("setup.bad-device", path="devices", got=word, n=len(listed))
     return _Choice(tuple(numbers), tuple(urls))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeagent import messages
 from edgeagent.errors import EdgeAgentError
 from edgeagent.install import setup_box, setup_city, setup_config
 from edgeagent.install.setup_devices import Pick
@@ -30,7 +31,12 @@ def write(site: Site, picks: Sequence[Pick]) -> None:
             one.pop("enabled", None)
     made, problems = site.load(config)
     if made is None:
-        raise problems[0]
+        wrong = messages.text(problems[0].code, problems[0].facts, site.lang).what
+        config = setup_config.merged({}, new)
+        made, problems = site.load(config)
+        if made is None:
+            raise problems[0]
+        site.warn("setup.old-invalid", why=wrong)
     now_ms = site.clock.now().wall_ms
     day = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(now_ms / 1000))
     head = [site.note("head", day=day, installer=site.progress.answers.get("installer", "-"))]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,7 +78,7 @@ class Site:
     old: dict[str, Any] = field(default_factory=dict)
     old_broken: bool = False
     troubles: list[Trouble] = field(default_factory=list)
-    asked: int = 0
+    asked: set[str] = field(default_factory=set)
     told: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -110,7 +111,7 @@ class Site:
                 del self.progress.answers[question.key]
         while True:
             text = self.screen.ask(question).strip() or question.default
-            self.asked += self.screen.asks
+            self.asked |= {question.key} if self.screen.asks else set()
             try:
                 answer = question.parse(text)
             except ConfigError as error:
@@ -148,6 +149,14 @@ class Site:
     def note(self, which: str, **facts: object) -> str:
         """A comment for the config, in its language."""
         return messages.text(f"setup.note-{which}", facts, self.lang).what
+
+    @contextlib.contextmanager
+    def quiet_ports(self) -> Iterator[None]:
+        """While this is open, no agent of ours holds the ports; it runs again afterwards, whatever happens."""
+        with self.service.paused() as was:
+            yield
+        if was:
+            self.say("·", "setup.paused")
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Wait for something.  Ctrl-C ends it; questions are asked outside, where Ctrl-C is heard at once."""

@@ -67,7 +67,11 @@ class Terminal:
     def key(self, question, key):
         """Press a key, once the question stands there."""
         self.expect(question, PROMPT)
-        os.write(self._far, key)
+        self.type(key)
+
+    def type(self, keys):
+        """Press keys now."""
+        os.write(self._far, keys)
 
     def end(self, within_s=180.0):
         """Wait for its end; the exit code."""

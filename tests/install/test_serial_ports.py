@@ -5,6 +5,8 @@ import json
 import pytest
 
 from edgeagent.cli import show_install
+from edgeagent.clock import SystemClock
+from edgeagent.install import discover
 from edgeagent.install.serial_ports import Holder, ports
 
 
@@ -78,6 +80,17 @@ def test_the_console_is_named(machine):
     board = found(machine)["ttyAMA0"]
     assert board.notes == ("install.console-on-port",) and board.usb == ""
     assert board.name == board.device
+
+
+async def test_a_modem_is_left_alone(machine):
+    _, sys, _ = machine
+    drivers = sys / "bus/usb-serial/drivers/option1"
+    drivers.mkdir(parents=True)
+    (sys / "devices/usb/ttyUSB0-dev/ttyUSB0-if/ttyUSB0/driver").symlink_to(drivers)
+    modem = found(machine)["ttyUSB0"]
+    assert "scan.modem-port" in modem.notes and "scan.modem-port" not in found(machine)["ttyUSB1"].notes
+    (blank,) = await discover._port(modem, discover.Discover(), SystemClock(), lambda *_: None)
+    assert blank.code == "scan.modem-port", "nothing was sent: the port is not even there"
 
 
 def test_who_holds_a_port(machine):

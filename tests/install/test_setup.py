@@ -3,11 +3,12 @@
 import os
 import stat
 
+import msgspec
 import pytest
 
 from edgeagent import messages
 from edgeagent.daemon.build import read_config
-from edgeagent.errors import ConfigError
+from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.install import setup_state
 from edgeagent.install.answers import Answers
 from edgeagent.install.discover import Discover, Found
@@ -21,7 +22,7 @@ TYPED = {
     "name": "宮川橋 水位計",
     "installer": "佐藤",
     "city": "http://localhost:{port} nagano",
-    "claim": "GW-0147",
+    "claim": "id=GW-0147",
     "gauges": "miyagawa=1.45 akutagawa=0.80",
 }
 
@@ -52,7 +53,7 @@ def body(desk):
 def test_eight_questions_and_one_config(desk, port):
     person = Person(typed(port))
     site, code = desk.run(person)
-    assert code == 0 and tuple(person.asked) == KEYS and site.asked == 8 and not person.refused
+    assert code == 0 and tuple(person.asked) == KEYS and len(site.asked) == 8 and not person.refused
     assert [name for name, *_ in person.steps] == [
         "language", "time", "network", "claim", "devices", "assign", "lines", "test", "report",
     ]  # fmt: skip
@@ -218,7 +219,7 @@ def test_a_camera_password_is_not_for_everybody(desk, port, monkeypatch):
         return type(EYE)(camera=url, width=640, height=360, fps=10.0)
 
     monkeypatch.setattr("edgeagent.install.setup_devices.discover.eye", eye)
-    person = Person(typed(port, devices=["rtsp://u:geheim@192.168.1.30/s", "1 2 4"], claim="GW-0147"))
+    person = Person(typed(port, devices=["rtsp://u:geheim@192.168.1.30/s", "1 2 4"], claim="id=GW-0147"))
     _, code = desk.run(person)
     assert code == 0 and "geheim" in desk.source("road")["camera"]
     assert stat.S_IMODE(desk.file.stat().st_mode) & 0o007 == 0
@@ -233,6 +234,7 @@ def test_a_camera_password_is_not_for_everybody(desk, port, monkeypatch):
         ("city", "ftp://x", "setup.bad-city"),
         ("city", "nagano", "setup.bad-city"),
         ("claim", "K7QF-93MD-2XHT", "claim.mistyped"),
+        ("claim", "K7QF", "claim.mistyped"),
         ("devices", "9", "setup.bad-device"),
         ("devices", "rstp://x/", "scan.bad-camera"),
         ("gauges", "1 2 3", "setup.too-many"),
@@ -287,7 +289,7 @@ def test_exit_0_by_answers_alone_the_same_way(desk, tmp_path, monkeypatch, port)
         sources=sources, uplinks=[uplink], installer="佐藤", gateway={"id": "GW-0147", "name": "宮川橋 水位計"}
     )
     site, code = desk.run(Person(asks=False), answers)
-    assert code == 0 and site.asked == 0
+    assert code == 0 and not site.asked
     other = Desk(tmp_path / "typed", monkeypatch)
     other.run(Person(typed(port)))
     assert body(desk) == body(other)
@@ -360,7 +362,7 @@ def test_exit_2_an_answer_that_nobody_can_mend(desk):
         desk.run(Person(asks=False), unasked(claim="K7QF-93MD-2XHT"))
     assert caught.value.code == "claim.mistyped"
     with pytest.raises(ConfigError) as caught:
-        desk.run(Person(asks=False), unasked(claim="GW-0147", sources=[{**GAUGES[0], "alarm": {"levels": 1}}]))
+        desk.run(Person(asks=False), unasked(claim="id=GW-0147", sources=[{**GAUGES[0], "alarm": {"levels": 1}}]))
     assert caught.value.facts["path"] == "sources[0].alarm.levels" and not desk.file.exists()
 
 
@@ -409,9 +411,29 @@ def test_resuming_after_a_restart_looks_again(desk, port):
         desk.run(Person(typed(port, gauges=KeyboardInterrupt())))
     desk.clock.boot_id = "b00700000002"
     desk.found = Found(gauges=(SONAR,))
-    with pytest.raises(KeyboardInterrupt):
-        desk.run(Person(typed(port, lines=KeyboardInterrupt(), devices=KeyboardInterrupt())))
-    assert desk.looks == 2
+    person = Person(typed(port, gauges="akutagawa=0.8"))
+    _, code = desk.run(person)
+    assert code == 0 and desk.looks == 2 and person.asked == ["devices", "gauges"], "numbers spoke of other devices"
+    assert [one["id"] for one in desk.config()["sources"]] == ["akutagawa", "box"]
+
+
+def test_an_instrument_without_a_profile(desk, port):
+    desk.found = Found(gauges=(msgspec.structs.replace(RADAR, profiles=()), SONAR))
+    person = Person(typed(port, devices=["1 2", "2"], gauges="akutagawa=0.8"))
+    _, code = desk.run(person)
+    assert code == 0 and person.refused == ["setup.no-profile"] and person.defaults["devices"] == "2"
+    wish = {"id": "own", "driver": "modbus-gauge", "unit": 7, "profile": "vega-c2x-modbus"}
+    _, code = desk.run(Person(asks=False), unasked(sources=[wish, GAUGES[1]]))
+    assert desk.source("own")["profile"] == "vega-c2x-modbus", "who names it knows better"
+
+
+def test_a_config_that_was_wrong_is_kept_and_not_gone_on_from(desk, port):
+    desk.file.parent.mkdir()
+    desk.file.write_text("[gateway]\nid = 'GW-0147'\n[outbox]\nmax_bytes = 'many'\n")
+    site, code = desk.run(Person(typed(port)))
+    assert code == 6 and [t.code for t in site.troubles] == ["setup.old-invalid"]
+    assert "outbox.max_bytes" in site.troubles[0].facts["why"] and site.told["problems"][0]["message"]
+    assert "many" in next(desk.file.parent.glob("*.bak")).read_text() and read_config(desk.file)[1] == []
 
 
 def test_a_state_file_of_another_world_is_no_end(desk, port):
@@ -440,7 +462,7 @@ def test_what_is_left_out_of_the_answers_is_said(desk, port):
 
 
 def test_who_says_most_about_a_device_gets_it(desk):
-    twin = type(RADAR)(**{**{f: getattr(RADAR, f) for f in RADAR.__struct_fields__}, "unit": 8})
+    twin = msgspec.structs.replace(RADAR, unit=8)
     desk.found = Found(gauges=(RADAR, twin), radio=RADIO)
     tcp = {"id": "tcp", "driver": "modbus-gauge", "host": "192.168.1.20", "profile": "vega-c2x-modbus"}
     sources = [{"id": "any", "driver": "modbus-gauge"}, {"id": "seven", "driver": "modbus-gauge", "unit": 7}, tcp]
@@ -448,3 +470,30 @@ def test_who_says_most_about_a_device_gets_it(desk):
     assert code == 0 and desk.source("seven")["unit"] == 7 and desk.source("any")["unit"] == 8
     assert desk.source("tcp") == tcp, "what cannot be looked for is taken as it stands"
     assert ALL.radio == RADIO
+
+
+def test_the_config_is_on_the_card_before_it_has_its_name(desk, port, monkeypatch):
+    order, sync, rename = [], os.fsync, os.replace
+
+    def synced(handle):
+        order.append(("sync", os.path.realpath(f"/proc/self/fd/{handle}")))
+        sync(handle)
+
+    def renamed(old, new):
+        order.append(("rename", str(new)))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    desk.run(Person(typed(port)))
+    at = order.index(("rename", str(desk.file)))
+    assert order[at - 1] == ("sync", f"{desk.file}.new") and order[at + 1] == ("sync", str(desk.file.parent))
+
+
+def test_the_gravest_trouble_is_the_exit_code(desk):
+    site = desk.site(Person())
+    codes = []
+    for kind in ("warning", "device", "network", "refused"):
+        site.trouble(kind, EdgeAgentError("setup.busy"))
+        codes.append(site.exit_code)
+    assert codes == [6, 3, 4, 5]
