@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 # The programs that real tests talk to, and the Debian packages that bring them.
-TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm ip groff
-PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm iproute2 groff-base
+TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm ip groff softhsm2-util chromium
+PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm iproute2 groff-base softhsm2 chromium
 
 .PHONY: demo test unit check bench bench-peers torture tools train wheel deb deb-test requirements clean
 

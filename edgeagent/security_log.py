@@ -34,6 +34,11 @@ EVENTS = (
     "clock-step",
     "agent-started",
     "wiped",
+    "page-opened",  # somebody with rights on the box opened the page on demand
+    "page-entered",
+    "page-refused",
+    "page-closed",
+    "local-config",  # the gateway's own file was changed on the page
 )
 
 

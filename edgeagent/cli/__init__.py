@@ -32,7 +32,9 @@ from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.read import read
 from edgeagent.cli.report import app as report
 from edgeagent.cli.scan import app as scan
+from edgeagent.cli.setup import setup
 from edgeagent.cli.update import app as update
+from edgeagent.cli.web import web
 from edgeagent.cli.wipe import wipe
 from edgeagent.errors import (
     ConfigError,
@@ -73,6 +75,7 @@ app.command()(agent.check)
 app.command()(agent.status)
 app.command()(agent.version)
 app.command()(doctor)
+app.command()(setup)
 app.add_typer(outbox, name="outbox")
 app.add_typer(count, name="count")
 app.add_typer(scan, name="scan")
@@ -85,6 +88,7 @@ app.add_typer(privacy, name="privacy")
 app.command()(claim)
 app.add_typer(report, name="report")
 app.command()(wipe)
+app.command()(web)
 app.command()(demo)
 app.command()(read)
 app.command()(calibrate)

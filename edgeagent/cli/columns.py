@@ -75,7 +75,7 @@ def fit(text: str, room: int) -> str:
             continue
         begin = _BEGIN.match(line)
         assert begin is not None, "it matches the empty text, too"
-        lines += wrap(line[begin.end() :], room, begin[0], " " * min(width(begin[0]) or 2, room // 2), whole=True)
+        lines += wrap(line[begin.end() :], room, begin[0], " " * min(width(begin[0]), room // 2), whole=True)
     return "\n".join(lines)
 
 

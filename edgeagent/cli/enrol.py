@@ -102,10 +102,10 @@ def enrol_code(
     lang: LangOption = None,
 ) -> None:
     """A one-time claim code, as text and QR. 一回限りの登録コードを発行する。"""
+    from edgeagent.cli import show_qr
     from edgeagent.clock import SystemClock
     from edgeagent.config import GatewayConfig
     from edgeagent.fleet import enrol_desk
-    from edgeagent.install import qr
 
     for problem in GatewayConfig(id=gateway).problems():
         raise problem
@@ -118,7 +118,7 @@ def enrol_code(
         print(json.dumps(document, ensure_ascii=False))
         return
     tell(f"{_w('code')}  {gateway}  ({_w('good').format(when=until)})\n\n  {bare}\n  {code.server}\n")
-    print(qr.terminal(qr.matrix(link), colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+    print(show_qr.shown(link))
     print(f"{_w('on')}:\n  sudo edgeagent claim {link}")
 
 

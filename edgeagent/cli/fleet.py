@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgeagent.fleet.ceremony import Ceremony
     from edgeagent.fleet.repository import Change, Repository
     from edgeagent.fleet.status import Broker, Row
+    from edgeagent.fleet.token import Which
 
 __all__ = ["app"]
 
@@ -29,6 +30,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 RepoOption = Annotated[Path, typer.Option("--repo", "-r", help="The repository's folder. リポジトリーのフォルダー。")]
+TokenOption = Annotated[
+    str, typer.Option("--token", help="LABEL[/NUMBER]: the new key is on this PKCS#11 token. トークンの鍵。")
+]
 HERE = Path()
 Owner = Annotated[str, typer.Argument(help="A city, or vendor. 市の名前、または vendor。")]
 Mqtt = Annotated[str, typer.Option("--mqtt", help="HOST[:PORT] of the broker with the states. ブローカー。")]
@@ -56,23 +60,44 @@ MARKS = {"ok": "✓", "trial": "…", "behind": "!", "failing": "✗", "quiet": 
 
 
 @app.command()
-def init(repo: RepoOption = HERE, as_json: JsonOption = False, lang: LangOption = None) -> None:
+def init(
+    token: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ROLE=LABEL[/NUMBER], e.g. root-1=city: this key is on a PKCS#11 token; repeat. トークンの鍵。"
+        ),
+    ] = None,
+    repo: RepoOption = HERE,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
     """New keys and first metadata: root with 2 of 3. 鍵とリポジトリーを作る。"""
+    from edgeagent.fleet.token import Which
+
+    wanted = {}
+    for one in token or ():
+        name, equals, label = one.partition("=")
+        if not (name and equals and label):
+            raise ConfigError("fleet.not-a-token", path="--token", got=one)
+        wanted[name] = Which(label)
     made = _open(repo)
-    made.init()
+    made.init(wanted)
     _done({"repository": str(repo), "root": str(made.public / "metadata" / "1.root.json")}, _w("next"), as_json=as_json)
 
 
 @app.command("add-city")
 def add_city(
     city: Annotated[str, typer.Argument(help="Name of the city. 市の名前。")],
+    token: TokenOption = "",
     repo: RepoOption = HERE,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
     """A city with a key of its own, which speaks for its paths only. 市と鍵を追加する。"""
-    _open(repo).add_city(city)
-    _done({"city": city}, f"{city}: keys/{city}.pem", as_json=as_json)
+    made = _open(repo)
+    made.add_city(city, _token(token))
+    place = made.signed.places(city)[0]
+    _done({"city": city, "key": place}, f"{city}: {place}", as_json=as_json)
 
 
 @app.command("add-gateway")
@@ -229,13 +254,13 @@ def resign(
 @app.command()
 def rotate(
     role: Annotated[str, typer.Argument(help="timestamp, snapshot, targets, root-1..3, or a city. 役割。")],
-    token: Annotated[bool, typer.Option("--token", help="The new key is on a PKCS#11 token. トークンの鍵。")] = False,
+    token: TokenOption = "",
     repo: RepoOption = HERE,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
     """A new key for a role; the old one counts no longer. 鍵を交換する。"""
-    whole = _ceremony(repo).rotate(role, token=token)
+    whole = _ceremony(repo).rotate(role, on=_token(token))
     _done({"role": role, "complete": whole}, f"✓ {role}" if whole else _w("waits"), as_json=as_json)
 
 
@@ -309,6 +334,12 @@ def _ceremony(folder: Path) -> Ceremony:
     from edgeagent.fleet.ceremony import Ceremony
 
     return Ceremony(_open(folder).signed)
+
+
+def _token(text: str) -> Which | None:
+    from edgeagent.fleet.token import Which
+
+    return Which(text) if text else None
 
 
 def _path(repo: Path, path: str) -> str:

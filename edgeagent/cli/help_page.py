@@ -55,7 +55,7 @@ def half(text: str, lang: str) -> str:
     first = _JAPANESE.search(joined)
     if first is None:
         return _LIBRARY.get(joined, joined) if lang == "ja" else joined
-    cut = joined.rfind(". ", 0, first.start()) + 2
+    cut = max(joined.rfind(end, 0, first.start()) for end in (". ", "? ")) + 2
     if cut == 1:  # no English sentence before it
         return joined
     return joined[cut:] if lang == "ja" else joined[: cut - 1]

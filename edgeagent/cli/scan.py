@@ -9,6 +9,7 @@ import typer
 from edgeagent.cli.columns import tell
 from edgeagent.cli.options import JsonOption, LangOption
 from edgeagent.cli.scan_ble import ble
+from edgeagent.cli.scan_camera import camera
 
 __all__ = ["app"]
 
@@ -21,8 +22,19 @@ def _group() -> None:
 
 
 @app.command()
-def serial(as_json: JsonOption = False, lang: LangOption = None) -> None:
+def serial(
+    identify: Annotated[
+        bool, typer.Option("--identify", help="Unplug one to learn its name. 抜いた機器の名前を調べる。")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, max=600, help="Wait so long. 待つ秒数。")] = 120,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
     """List serial ports, their lasting names and who holds them. シリアルポートの一覧。"""
+    if identify:
+        from edgeagent.cli import scan_identify
+
+        raise typer.Exit(scan_identify.run(timeout, as_json=as_json))
     from edgeagent.cli import show_install
     from edgeagent.install import serial_ports
 
@@ -47,3 +59,4 @@ def modbus(
 
 
 app.command()(ble)
+app.command()(camera)

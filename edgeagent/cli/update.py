@@ -32,6 +32,7 @@ WORDS = {
     },
     "in-trial": {"ja": "試行中です", "en": "on trial"},
     "waits": {"ja": "試行待ち", "en": "waits for its trial"},
+    "signed": {"ja": "署名済み", "en": "as it was signed"},
     "state": {"ja": "状態", "en": "state"},
     "desired": {"ja": "目標", "en": "desired"},
     "applied": {"ja": "適用", "en": "applied"},
@@ -96,6 +97,28 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, l
         print(json.dumps({**msgspec.to_builtins(said), "refused": refused}, ensure_ascii=False))
     else:
         tell(_status(said, folder))
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="A package, its parts list. パッケージと部品表。")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    place: From = "",
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    """Are these files the ones that were signed? 署名されたファイルか確認する。"""
+    import msgspec
+
+    from edgeagent.clock import SystemClock
+    from edgeagent.update.verify import verify as held_against
+
+    found = held_against(config, files, clock=SystemClock(), place=place)
+    if as_json:
+        print(json.dumps({"ok": True, "files": msgspec.to_builtins(found)}, ensure_ascii=False))
+        return
+    for one in found:
+        tell(f"✓ {one.file}  {_w('signed')}\n    {one.sha256}")
 
 
 @app.command()

@@ -195,6 +195,7 @@ def build(config: Config, clock: Clock) -> Agent:
         health=health,
         clock=clock,
         lang=gateway.lang,
+        state_dir=state_dir,
     )
     return Agent(config, flow, outbox, health, clock, clock.mono(), rings)
 

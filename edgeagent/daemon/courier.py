@@ -16,6 +16,7 @@ from edgeagent.clock import Clock
 from edgeagent.daemon.budget import Thrift, thrift, used
 from edgeagent.daemon.health import UplinkHealth, named
 from edgeagent.daemon.pace import Pace
+from edgeagent.daemon.refusal import Refusal
 from edgeagent.errors import EdgeAgentError, OutboxUnavailable, UplinkRefused, UplinkUnavailable
 from edgeagent.ports import Batch, Delivery, Outbox, Uplink, UplinkConfig
 
@@ -48,7 +49,9 @@ class Courier:
         clock: Clock,
         luck: Callable[[], float],
         lang: str = "en",
+        refusal: Refusal | None = None,
     ) -> None:
+        self._refusal = refusal
         self._make, self._section, self._outbox, self._health = make, section, outbox, health
         self._clock, self._luck, self._lang = clock, luck, lang
         self._pace = Pace(section.backfill_bytes_per_s)
@@ -132,6 +135,7 @@ class Courier:
         except UplinkUnavailable as error:
             self._charge(batch, error.bytes_sent)
             await self._settle(batch, Delivery(frozenset(), bytes_sent=error.bytes_sent))
+            await self._tell_refusal(batch, error)
             return self._later(error, batch)
         except Exception:
             await self._settle(batch, NOTHING)  # a bug must not keep the rows on lease
@@ -153,6 +157,7 @@ class Courier:
             now = self._clock.now()
             self._health.delivered(now, len(delivery.accepted))
             self._health.disclosed.note((r.reading for r in batch.rows if r.id in delivery.accepted), now.mono_ms)
+            await self._tell_refusal(batch, None)
         if settled and delivery.error is None:
             if batch.lane == "backfill":
                 self._backfill_failures = 0
@@ -160,6 +165,13 @@ class Courier:
         why = delivery.error or UplinkUnavailable("daemon.kept", uplink=self._health.id, kept=len(batch.rows))
         why.retry_after_s = why.retry_after_s or delivery.retry_after_s
         return self._later(why, batch, answers=bool(settled))
+
+    async def _tell_refusal(self, batch: Batch, error: UplinkUnavailable | None) -> None:
+        """Let the other receivers know that this one says no, or takes readings again."""
+        if self._refusal is None or batch.lane == "backfill":
+            return
+        if error is None or isinstance(error, UplinkRefused):
+            await self._refusal.tell(refused=error is not None)
 
     def _later(self, error: UplinkUnavailable, batch: Batch, *, answers: bool = False) -> float:
         """Count a failure; returns how long to wait, in seconds.

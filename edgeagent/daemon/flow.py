@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from edgeagent import messages
 from edgeagent.backoff import delay_s
@@ -21,6 +22,7 @@ from edgeagent.clock import Clock
 from edgeagent.daemon.courier import Courier
 from edgeagent.daemon.health import Health, named
 from edgeagent.daemon.pump import Pump
+from edgeagent.daemon.refusal import Refusal
 from edgeagent.errors import EdgeAgentError, SourceUnavailable
 from edgeagent.ports import Outbox, Source, Uplink, UplinkConfig
 from edgeagent.reading import Reading
@@ -58,6 +60,7 @@ class Flow:
         sections: Mapping[str, UplinkConfig] | None = None,
         lang: str = "en",
         luck: Callable[[], float] = random.random,
+        state_dir: Path | None = None,
     ) -> None:
         self._groups, self._health, self._clock, self._lang, self._luck = groups, health, clock, lang, luck
         self._pump = Pump(chains=chains, outbox=outbox, health=health, clock=clock, lang=lang)
@@ -71,6 +74,7 @@ class Flow:
                 clock=clock,
                 luck=luck,
                 lang=lang,
+                refusal=Refusal(name, state_dir, self.take, clock) if state_dir else None,
             )
             for name, make in uplinks.items()
         ]

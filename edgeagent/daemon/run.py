@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from edgeagent import messages
 from edgeagent.clock import Clock, SystemClock
@@ -36,6 +37,7 @@ def run(config: Config) -> None:
 async def _run(agent: Agent, clock: Clock) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(left_behind)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     lang = agent.config.gateway.lang
@@ -63,6 +65,16 @@ async def _run(agent: Agent, clock: Clock) -> None:
                 await agent.outbox.close()
     updates.ended()
     log.info("%s: stopped", agent.config.gateway.id)
+
+
+def left_behind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a library started and nobody waits for any more (a bus closed under a reply): one line, no traceback.
+
+    The pipelines' own failures never come here: whoever runs them waits for them.
+    """
+    error = context.get("exception")
+    debug = log.isEnabledFor(logging.DEBUG)
+    log.warning("%s %r", context.get("message", ""), error, exc_info=error if debug else None)
 
 
 async def _feed_watchdog(agent: Agent, clock: Clock) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from securesystemslib.signer import Key
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata, Role, Root, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from edgeagent.errors import ConfigError
@@ -12,6 +12,7 @@ from edgeagent.fleet import books as book
 from edgeagent.fleet import keys
 from edgeagent.fleet.books import Books, KeyPlace
 from edgeagent.fleet.signing import ONLINE, SignedFolder
+from edgeagent.fleet.token import Which
 from edgeagent.update import durable
 
 __all__ = ["Ceremony"]
@@ -23,7 +24,7 @@ class Ceremony:
     def __init__(self, signed: SignedFolder) -> None:
         self._signed = signed
 
-    def rotate(self, role: str, *, token: bool = False) -> bool:
+    def rotate(self, role: str, *, on: Which | None = None) -> bool:
         """A new key for a role; the old one counts no longer.
 
         A city's and the targets-role's children need the targets key, everything else the root keys.
@@ -32,7 +33,7 @@ class Ceremony:
 
         Args:
             role: a top-level role (`root-1`, `root-2`, `root-3` for one of the root keys), or a city.
-            token: the new key is on a PKCS#11 token instead of a file.
+            on: the new key is on a PKCS#11 token instead of a file.
 
         Returns:
             False: the new root waits in `drafts/` for another holder's signature (`sign_root`).
@@ -46,26 +47,44 @@ class Ceremony:
             raise ConfigError(
                 "config.not-a-choice", path="role", got=role, hint="", choices=", ".join(self._roles(books))
             )
-        place, public = self._new_key(role, token=token)
-        old = places[index]
+        n = 2
+        while (self._signed.keys / f"{role}.{n}.pem").exists():
+            n += 1
+        place, public = self._signed.new_key(f"{role}.{n}", on)
+        if any(public.keyid == one.keyid for one in places):
+            raise ConfigError("fleet.same-key", path="", role=name, place=place)
         changed = [*places[:index], KeyPlace(public.keyid, place), *places[index + 1 :]]
         after = msgspec.structs.replace(books, keys={**books.keys, name: changed})
+        try:
+            return self._exchange(name, public, books, after)
+        except ConfigError:
+            if on is None and book.read(self._signed.folder) == books:
+                (self._signed.keys / place).unlink()  # nobody has heard of it
+            raise
+
+    def _exchange(self, name: str, public: Key, books: Books, after: Books) -> bool:
+        """Name the new key where the old one was; every signature is proven to be had before anything is written."""
         if name in books.cities:
             targets = self._signed.newest("targets", Targets)
-            targets.revoke_key(old.keyid, name)
-            targets.add_key(public, name)
+            _exchange_keys(targets, name, public, after)
+            roles = {"targets": targets, name: self._signed.newest(name, Targets)}
+            self._signed.prove(roles, after)
             book.write(self._signed.folder, after)
-            self._signed.publish(after, {"targets": targets, name: self._signed.newest(name, Targets)})
+            self._signed.publish(after, roles)
             return True
         root = self._signed.newest("root", Root)
-        root.revoke_key(old.keyid, name)
-        root.add_key(public, name)
+        _exchange_keys(root, name, public, after)
         root.version += 1
-        book.write(self._signed.folder, after)
-        signers = {*self._signed.newest("root", Root).roles["root"].keyids, *root.roles["root"].keyids}
-        draft = Metadata(root)
         root.expires = self._signed.expiry("root", after)
-        whole = self._sign_root(draft, after, signers, old=books)
+        draft = Metadata(root)
+        signers = {*self._signed.newest("root", Root).roles["root"].keyids, *root.roles["root"].keyids}
+        whole = self._sign(draft, after, signers, old=books)
+        if whole and name != "root":
+            self._signed.prove(
+                {"targets": self._signed.newest("targets", Targets)} if name == "targets" else {}, after, root
+            )
+        book.write(self._signed.folder, after)
+        self._keep(draft, whole=whole)
         if whole:
             self._resign_under(name, after)
         return whole
@@ -77,11 +96,9 @@ class Ceremony:
             raise ConfigError("fleet.no-root-draft", path="", file=str(waiting))
         books = book.read(self._signed.folder)
         draft = Metadata[Root].from_file(str(waiting))
-        whole = self._sign_root(
-            draft,
-            books,
-            set(draft.signed.roles["root"].keyids) | set(self._signed.newest("root", Root).roles["root"].keyids),
-        )
+        signers = {*draft.signed.roles["root"].keyids, *self._signed.newest("root", Root).roles["root"].keyids}
+        whole = self._sign(draft, books, signers)
+        self._keep(draft, whole=whole)
         if whole:
             for role in ("targets", *ONLINE):
                 self._resign_under(role, books)
@@ -93,8 +110,8 @@ class Ceremony:
         roots = [f"root-{n + 1}" for n in range(len(books.keys.get("root", [])))]
         return [*roots, *(role for role in books.keys if role != "root")]
 
-    def _sign_root(self, draft: Metadata[Root], books: Books, signers: set[str], *, old: Books | None = None) -> bool:
-        """Sign a root with every root key that is here; write it out when old and new thresholds are met."""
+    def _sign(self, draft: Metadata[Root], books: Books, signers: set[str], *, old: Books | None = None) -> bool:
+        """Sign a root with every root key that is here; whether old and new thresholds are met."""
         before = Metadata[Root].from_file(str(self._signed.newest_file("root")))
         known = {**before.signed.keys, **draft.signed.keys}
         for place in {p.keyid: p for b in (old, books) if b for p in b.keys["root"]}.values():
@@ -102,17 +119,19 @@ class Ceremony:
                 signer = keys.load(place.place, known[place.keyid], self._signed.keys, self._signed.passphrase)
                 if signer is not None:
                     draft.sign(signer, append=True)
-        waiting = self._signed.drafts / "root.json"
-        good = all(
+        return all(
             one.get_verification_result("root", draft.signed_bytes, draft.signatures).verified
             for one in (before.signed, draft.signed)
         )
-        if good:
+
+    def _keep(self, draft: Metadata[Root], *, whole: bool) -> None:
+        """Write a root out where it is whole; else it waits for another holder."""
+        waiting = self._signed.drafts / "root.json"
+        if whole:
             self._signed.write(draft, "root", draft.signed.version)
             waiting.unlink(missing_ok=True)
         else:
             durable.write(waiting, draft.to_bytes(JSONSerializer()), mode=0o644)
-        return good
 
     def _resign_under(self, role: str, books: Books) -> None:
         """What a role's old key had signed, signed by its new one."""
@@ -121,11 +140,16 @@ class Ceremony:
         elif role in ONLINE:
             self._signed.publish(books, {})
 
-    def _new_key(self, role: str, *, token: bool) -> tuple[str, Key]:
-        if token:
-            return keys.import_token()
-        n = 2
-        while (self._signed.keys / f"{role}.{n}.pem").exists():
-            n += 1
-        signer = keys.make(self._signed.keys / f"{role}.{n}.pem", self._signed.passphrase(f"{role}.{n}.pem"))
-        return f"{role}.{n}.pem", signer.public_key
+
+def _exchange_keys(signed: Root | Targets, role: str, public: Key, books: Books) -> None:
+    """Name a role's new key, and no key that the books do not; an attempt that was cut short left others."""
+    signed.add_key(public, role)
+    wanted = {one.keyid for one in books.keys[role]}
+    named = signed.roles[role] if isinstance(signed, Root) else _delegated(signed, role)
+    for keyid in [one for one in named.keyids if one not in wanted]:
+        signed.revoke_key(keyid, role)
+
+
+def _delegated(targets: Targets, role: str) -> Role:
+    assert targets.delegations is not None and targets.delegations.roles is not None
+    return targets.delegations.roles[role]

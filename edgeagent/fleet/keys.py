@@ -1,7 +1,6 @@
-"""Signing keys: Ed25519 in a file under a passphrase, or on a PKCS#11 token that never gives them away.
+"""Signing keys: Ed25519 in a file under a passphrase, or on a PKCS#11 token (`token`).
 
-A key file is PKCS#8 PEM, encrypted; `openssl pkey` reads it.  A token key is `hsm:<keyid>?…` as
-securesystemslib writes it (extra `edgeagent[fleet]`).
+A key file is PKCS#8 PEM, encrypted; `openssl pkey` reads it.
 """
 
 from __future__ import annotations
@@ -14,34 +13,38 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from securesystemslib.exceptions import UnsupportedLibraryError
-from securesystemslib.signer import CryptoSigner, HSMSigner, Key, Signer
+from securesystemslib.signer import CryptoSigner, Key, Signer
 
 from edgeagent.errors import ConfigError
+from edgeagent.fleet import token
 from edgeagent.update import durable
 
-__all__ = ["Passphrase", "ask_passphrase", "import_token", "load", "make"]
+__all__ = ["Passphrase", "ask_passphrase", "load", "make"]
 
 Passphrase = Callable[[str], str]
 
 
 def ask_passphrase(key: str) -> str:
-    """The passphrase of a key: EDGEAGENT_FLEET_PASSPHRASE, a systemd credential, or the keyboard.
+    """The passphrase of a key file, or the PIN of a token (`hsm:…`): environment, systemd credential, or keyboard.
+
+    EDGEAGENT_FLEET_PASSPHRASE and `fleet-passphrase` are for files, EDGEAGENT_FLEET_PIN and `fleet-pin` for tokens.
 
     Raises:
         ConfigError: there is nobody to ask.
     """
-    said = os.environ.get("EDGEAGENT_FLEET_PASSPHRASE")
+    pin = token.is_token(key)
+    said = os.environ.get("EDGEAGENT_FLEET_PIN" if pin else "EDGEAGENT_FLEET_PASSPHRASE")
     if said is not None:
         return said
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder:
-        file = Path(folder) / "fleet-passphrase"
+        file = Path(folder) / ("fleet-pin" if pin else "fleet-passphrase")
         if file.is_file():
             return file.read_text(encoding="utf-8").strip()
+    name = token.Which.of_place(key).label if pin else key
     if not sys.stdin.isatty():
-        raise ConfigError("fleet.no-passphrase", path="", key=key)
-    return getpass.getpass(f"{key}: ")
+        raise ConfigError("fleet.no-pin" if pin else "fleet.no-passphrase", path="", key=name)
+    return getpass.getpass(f"PIN {name}: " if pin else f"{name}: ")
 
 
 def make(file: Path, passphrase: str, *, take: bool = False) -> CryptoSigner:
@@ -73,7 +76,7 @@ def make(file: Path, passphrase: str, *, take: bool = False) -> CryptoSigner:
 
 
 def load(place: str, public: Key, folder: Path, passphrase: Passphrase) -> Signer | None:
-    """The signer behind a key; None where its file is not here (another person holds it).
+    """The signer behind a key; None where its file or token is not here (another person holds it).
 
     Args:
         place: file name within `folder`, or `hsm:…`.
@@ -82,18 +85,14 @@ def load(place: str, public: Key, folder: Path, passphrase: Passphrase) -> Signe
         passphrase: asked once per key.
 
     Raises:
-        ConfigError: wrong passphrase, or a token that does not answer.
+        ConfigError: wrong passphrase or PIN, or a token that does not answer.
     """
-    try:
-        if place.startswith("hsm:"):
-            return Signer.from_priv_key_uri(place, public, passphrase)
-        file = folder / place
-        if not file.is_file():
-            return None
-        private = _private(file, passphrase(place))
-        return CryptoSigner(private, public)  # type: ignore[arg-type]  # SSlibKey, the only kind we make
-    except (ValueError, UnsupportedLibraryError) as error:
-        raise ConfigError("fleet.key-unreadable", path="", key=place, why=str(error).splitlines()[0]) from error
+    if token.is_token(place):
+        return token.load(place, public, passphrase)
+    file = folder / place
+    if not file.is_file():
+        return None
+    return CryptoSigner(_private(file, passphrase(place)), public)  # type: ignore[arg-type]  # the only kind we make
 
 
 def _private(file: Path, passphrase: str) -> Ed25519PrivateKey:
@@ -104,15 +103,3 @@ def _private(file: Path, passphrase: str) -> Ed25519PrivateKey:
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigError("fleet.key-unreadable", path="", key=file.name, why="not Ed25519")
     return private
-
-
-def import_token() -> tuple[str, Key]:
-    """(place, public key) of the signing key on the PKCS#11 token named by PYKCS11LIB.
-
-    Raises:
-        ConfigError: no library, no token, no key.
-    """
-    try:
-        return HSMSigner.import_()
-    except Exception as error:
-        raise ConfigError("fleet.no-token", path="", why=str(error) or type(error).__name__) from error

@@ -13,7 +13,7 @@ timestamp.  Versions of metadata are taken from the folder itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -33,6 +33,7 @@ from edgeagent.fleet import books as book
 from edgeagent.fleet import keys
 from edgeagent.fleet.books import Books, Gateway, KeyPlace
 from edgeagent.fleet.signing import TOP, SignedFolder
+from edgeagent.fleet.token import Which
 from edgeagent.update import durable, layers
 from edgeagent.update.resolve import Named
 from edgeagent.update.rings import CANDIDATE
@@ -70,12 +71,22 @@ class Repository:
 
     # --- making
 
-    def init(self) -> None:
+    def init(self, tokens: Mapping[str, Which] | None = None) -> None:
         """Keys and first metadata: root with 2 of 3, targets, snapshot, timestamp.
 
+        Args:
+            tokens: PKCS#11 tokens by what they hold: `root-1` to `root-3`, `targets`, `snapshot`, `timestamp`;
+                the other keys are files.
+
         Raises:
-            ConfigError: there is a repository already.
+            ConfigError: there is a repository already; no such key or token.
         """
+        wanted = dict(tokens or {})
+        names = {role: [f"root-{n + 1}" for n in range(_ROOT_KEYS)] if role == "root" else [role] for role in TOP}
+        known = [name for of_role in names.values() for name in of_role]
+        for name in wanted:
+            if name not in known:
+                raise ConfigError("config.not-a-choice", path="--token", got=name, hint="", choices=", ".join(known))
         if (self.folder / "fleet.json").exists():
             raise ConfigError("fleet.exists", path="", folder=str(self.folder))
         for folder in (self.signed.metadata, self.public / "targets", self.drafts, self.signed.keys):
@@ -83,12 +94,13 @@ class Repository:
         self.signed.keys.chmod(0o700)
         root = Root(consistent_snapshot=True)
         places: dict[str, list[KeyPlace]] = {}
-        for role in TOP:
-            for n in range(_ROOT_KEYS if role == "root" else 1):
-                name = f"root-{n + 1}.pem" if role == "root" else f"{role}.pem"
-                signer = keys.make(self.signed.keys / name, self.signed.passphrase(name))
-                root.add_key(signer.public_key, role)
-                places.setdefault(role, []).append(KeyPlace(signer.public_key.keyid, name))
+        for role, of_role in names.items():
+            for name in of_role:
+                place, public = self.signed.new_key(name, wanted.get(name), take=True)
+                if any(public.keyid == one.keyid for one in places.get(role, ())):
+                    raise ConfigError("fleet.same-key", path="", role=role, place=place)
+                root.add_key(public, role)
+                places.setdefault(role, []).append(KeyPlace(public.keyid, place))
         root.roles["root"].threshold = _ROOT_THRESHOLD
         books = Books(keys=places)
         self.signed.sign_and_write(root, "root", books, 1, signers=root.roles["root"].keyids, public=root.keys)
@@ -99,24 +111,23 @@ class Repository:
         self.signed.write_timestamp(books, 1, 1)
         book.write(self.folder, books)  # last: without it the folder is nobody's
 
-    def add_city(self, city: str) -> None:
-        """A delegated role with a key of its own, for the paths below the city's name."""
+    def add_city(self, city: str, on: Which | None = None) -> None:
+        """A delegated role with a key of its own, in a file or on a token, for the paths below the city's name."""
         books = book.read(self.folder)
         _check_name(city, "city")
         if any(self.signed.metadata.glob(f"*.{city}.json")) or city in ("vendor", *TOP):
             raise ConfigError("fleet.city-exists", path="", city=city)
-        name = f"{city}.pem"
-        signer = keys.make(self.signed.keys / name, self.signed.passphrase(name), take=True)
+        place, public = self.signed.new_key(city, on, take=True)
         targets = self.signed.newest("targets", Targets)
         assert targets.delegations is not None and targets.delegations.roles is not None
         targets.delegations.roles[city] = DelegatedRole(
             city, [], 1, terminating=True, paths=[f"{city}/*", f"{city}/*/*"]
         )
-        targets.add_key(signer.public_key, city)
+        targets.add_key(public, city)
         books = msgspec.structs.replace(
             books,
             cities=tuple(dict.fromkeys((*books.cities, city))),
-            keys={**books.keys, city: [KeyPlace(signer.public_key.keyid, name)]},
+            keys={**books.keys, city: [KeyPlace(public.keyid, place)]},
         )
         book.write(self.folder, books)  # first: a key whose place nobody knows is lost
         self.signed.publish(books, {"targets": targets, city: Targets()})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from edgeagent.errors import ConfigError
 from edgeagent.fleet import books as book
 from edgeagent.fleet import keys
 from edgeagent.fleet.books import Books
+from edgeagent.fleet.token import Which, is_token, public_half
 from edgeagent.update import durable
 
 __all__ = ["ONLINE", "TOP", "SignedFolder"]
@@ -56,9 +57,7 @@ class SignedFolder:
 
     def publish(self, books: Books, roles: dict[str, Targets]) -> None:
         """Write changed roles, then what vouches for them, the timestamp last."""
-        known = self._public_keys(roles.get("targets"))
-        for role in (*roles, *ONLINE):  # nothing is written before every key is at hand
-            self.signers(role, books, public=known)
+        known = self.prove(roles, books)
         snapshot = self.newest("snapshot", Snapshot)
         for role in sorted(roles, key=lambda name: name == "targets"):
             before = snapshot.meta.get(f"{role}.json")
@@ -69,6 +68,27 @@ class SignedFolder:
         self.sign_and_write(snapshot, "snapshot", books, snapshot.version)
         self.write_timestamp(books, self.newest("timestamp", Timestamp).version + 1, snapshot.version)
         self._forget(snapshot)
+
+    def prove(self, roles: Mapping[str, Signed], books: Books, root: Root | None = None) -> dict[str, Key]:
+        """That every key is at hand which a publication of these roles needs: nothing is written before that.
+
+        Args:
+            roles: about to be published; snapshot and timestamp always are.
+            books: as they will be.
+            root: that is about to be published.
+
+        Returns:
+            Public keys by id.
+
+        Raises:
+            ConfigError: a key is not here, or its passphrase or PIN is wrong.
+        """
+        targets = roles.get("targets")
+        known = self._public_keys(targets if isinstance(targets, Targets) else None)
+        known = {**known, **(root.keys if root is not None else {})}
+        for role in (*roles, *ONLINE):
+            self.signers(role, books, public=known)
+        return known
 
     def write_timestamp(self, books: Books, version: int, snapshot: int) -> None:
         """The file that every poll reads: which snapshot holds, and that somebody is still there."""
@@ -120,6 +140,27 @@ class SignedFolder:
                 "fleet.no-key", path="", role=role, places=", ".join(p.place for p in books.keys.get(role, []))
             )
         return found
+
+    def places(self, role: str) -> list[str]:
+        """Where the keys of a role are, as a person looks for them."""
+        found = [one.place for one in book.read(self.folder).keys.get(role, [])]
+        return [place if is_token(place) else f"keys/{place}" for place in found]
+
+    def new_key(self, name: str, on: Which | None, *, take: bool = False) -> tuple[str, Key]:
+        """(place, public key) of a key for a role: a new one in `keys/<name>.pem`, or the one on a token.
+
+        Args:
+            name: of the file.
+            on: the token; None for a file.
+            take: a file that is there was left by an attempt that was interrupted.
+
+        Raises:
+            ConfigError: as `keys.make`, `token.public_half`.
+        """
+        if on is not None:
+            return public_half(on, self.passphrase)
+        file = f"{name}.pem"
+        return file, keys.make(self.keys / file, self.passphrase(file), take=take).public_key
 
     def _public_keys(self, pending: Targets | None = None) -> dict[str, Key]:
         """Every key that root and targets name, the targets about to be written included."""

@@ -11,11 +11,12 @@ Source of the layout: Linux, Documentation/ABI/stable/sysfs-bus-usb; systemd 60-
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-__all__ = ["Holder", "Port", "ports"]
+__all__ = ["Holder", "Port", "links", "ports", "twins", "usb_device"]
 
 _ADAPTERS = re.compile(r"tty(USB|ACM|AMA|THS|mxc|S)\d+")
 _UNKNOWN_UART = "0"  # the kernel reserves ttyS0..3 whether the chip is there or not
@@ -55,7 +56,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 
 def ports(*, dev: Path = Path("/dev"), sys: Path = Path("/sys"), proc: Path = Path("/proc")) -> list[Port]:
     """Every serial port, those with a lasting name first."""
-    ids, paths = _links(dev / "serial/by-id"), _links(dev / "serial/by-path")
+    ids, paths = links(dev / "serial/by-id"), links(dev / "serial/by-path")
     holders, all_seen = _holders(dev, proc)
     console = _read(sys / "class/tty/console/active").split()
     found = []
@@ -72,8 +73,17 @@ def ports(*, dev: Path = Path("/dev"), sys: Path = Path("/sys"), proc: Path = Pa
     return sorted(found, key=lambda port: (not port.by_id, port.device))
 
 
+def twins(found: Sequence[Port]) -> list[tuple[Port, ...]]:
+    """Groups of adapters that only their sockets tell apart: the same kind, and no serial number."""
+    alike: dict[tuple[str, str], list[Port]] = {}
+    for port in found:
+        if port.usb and not port.serial_number:
+            alike.setdefault((port.usb, port.product), []).append(port)
+    return [tuple(group) for group in alike.values() if len(group) > 1]
+
+
 def _port(node: Path, device: str, *, by_id: str, by_path: str, holders: tuple[Holder, ...], notes: list[str]) -> Port:
-    about = _usb(node / "device")
+    about = usb_device(node / "device")
     if about is None:
         name = by_path or device
     elif about["serial"]:
@@ -94,8 +104,8 @@ def _port(node: Path, device: str, *, by_id: str, by_path: str, holders: tuple[H
     )
 
 
-def _usb(device: Path) -> dict[str, str] | None:
-    """The USB device a port belongs to, found by walking up to the folder that has an idVendor."""
+def usb_device(device: Path) -> dict[str, str] | None:
+    """The USB device a node of sysfs belongs to, found by walking up to the folder that has an idVendor."""
     here = device.resolve()
     for folder in (here, *here.parents):
         if (folder / "idVendor").is_file():
@@ -103,7 +113,7 @@ def _usb(device: Path) -> dict[str, str] | None:
     return None
 
 
-def _links(folder: Path) -> dict[str, str]:
+def links(folder: Path) -> dict[str, str]:
     """Device name -> a link of this folder that leads to it."""
     return {link.resolve().name: str(link) for link in sorted(folder.glob("*"), reverse=True)}
 

@@ -58,6 +58,7 @@ _LEVEL_TEXT = {
 _ALERTS = {
     "floodLevel": ("naturalDisaster", "floodRisk", ("水位", "water level")),
     "sensorBlind": ("environment", "floodRisk", ("水位計が計測できません", "the gauge is blind")),
+    "uplinkRefused": ("security", "", ("送信を拒否されています", "refuses what is sent to it")),
     "sos": ("health", "", ("SOSボタン", "SOS button")),
 }
 
@@ -225,7 +226,7 @@ def alert(reading: Reading, site: Site, at: str) -> Iterator[tuple[str, Attribut
     yield "category", Attribute(category)
     if sub_category:
         yield "subCategory", Attribute(sub_category)
-    of = TYPES[Kind.TAG] if about == "sos" else TYPES[Kind.WATER]
+    of = TYPES[Kind.WATER] if about in ("floodLevel", "sensorBlind") else TYPES[Kind.TAG]
     whose = reading.entity if about == "sos" else reading.source
     yield "alertSource", Attribute(entity_id(of, site.gateway, whose), Form.LINK)
     level = _text(reading, "level_name")
@@ -238,6 +239,8 @@ def alert(reading: Reading, site: Site, at: str) -> Iterator[tuple[str, Attribut
     if over is not None and over.value is False:
         ja, en = f"解除: {ja}", f"cleared: {en}"
     place = site.names.get(reading.source) or reading.source
+    if about == "uplinkRefused":
+        place = reading.entity.removeprefix("uplink-")
     yield "description", Attribute(f"{place}: {ja} / {en}{number}", observed_at=at)
 
 

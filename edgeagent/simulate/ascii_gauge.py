@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from edgeagent.simulate.pty_line import PtyLine
+from edgeagent.simulate.pty_line import PtyLine, garbled
 
 __all__ = ["AsciiGauge"]
 
@@ -23,6 +23,7 @@ class AsciiGauge:
         distance_m: seconds since start -> distance to the water in metres, or None: no echo.
         path: where its port appears; None uses the pty's own name.
         lines_per_s: how often it speaks.
+        baud: at what speed; who listens at another hears garbage.  0: at any.
 
     Attributes:
         said: (monotonic seconds, millimetres) of the last lines.
@@ -30,9 +31,15 @@ class AsciiGauge:
     """
 
     def __init__(
-        self, distance_m: Callable[[float], float | None], *, path: str | Path | None = None, lines_per_s: float = 6.0
+        self,
+        distance_m: Callable[[float], float | None],
+        *,
+        path: str | Path | None = None,
+        lines_per_s: float = 6.0,
+        baud: int = 0,
     ) -> None:
         self._distance_m = distance_m
+        self._baud = baud
         self._pause_s = 1.0 / lines_per_s
         self.line = PtyLine(path)
         self.said: deque[tuple[float, int]] = deque(maxlen=10_000)
@@ -72,4 +79,5 @@ class AsciiGauge:
             distance = self._distance_m(now - start)
             said = NO_TARGET_MM if distance is None else min(max(round(distance * 1000), 0), 9999)
             self.said.append((now, said))
-            self.line.write(b"R%04d\r" % said)
+            line = b"R%04d\r" % said
+            self.line.write(garbled(line) if self._baud and self.line.baud != self._baud else line)

@@ -80,6 +80,7 @@ class ModbusSlave:
         tcp: serve Modbus TCP on 127.0.0.1 instead of a pty.
         late_s: how late the fault `late` is.
         latency_s: how long a sound answer takes.
+        baud: its speed on a pty; a question at another is noise to it.  0: any.
 
     Attributes:
         faults: unit id -> a fault of FAULTS for every answer, or a list that is used up one
@@ -98,8 +99,10 @@ class ModbusSlave:
         tcp: bool = False,
         late_s: float = 0.6,
         latency_s: float = 0.0,
+        baud: int = 0,
     ) -> None:
         self.units = dict(units)
+        self._baud = baud
         self.faults: dict[int, str | list[str]] = {}
         self.held: deque[Held] = deque(maxlen=100_000)
         self.asked: deque[tuple[float, int, int, int, int]] = deque(maxlen=100_000)
@@ -156,7 +159,7 @@ class ModbusSlave:
         while not self._stop.is_set():
             more = self.line.read(self._wait_s())
             self._send_due(self.line.write)
-            if not more:
+            if not more or (self._baud and self.line.baud != self._baud):
                 heard = b""  # a pause ends a frame
                 continue
             heard += more

@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import termios
 import threading
 import time
 import tty
 from pathlib import Path
 
-__all__ = ["PtyLine"]
+__all__ = ["PtyLine", "garbled"]
+
+_BAUDS = {getattr(termios, name): int(name[1:]) for name in dir(termios) if name[0] == "B" and name[1:].isdigit()}
+_SPEED = 4  # place of the input speed in what tcgetattr gives
 
 
 class PtyLine:
@@ -56,6 +60,12 @@ class PtyLine:
                     os.close(handle)
             self._far, self._near = -1, -1
 
+    @property
+    def baud(self) -> int:
+        """What the near end has set its port to; a pty carries bytes at any speed, a device does not."""
+        with self._hands:
+            return _BAUDS.get(termios.tcgetattr(self._near)[_SPEED], 0) if self._near >= 0 else 0
+
     def read(self, timeout_s: float) -> bytes:
         """What the near end sent, after at most `timeout_s`; empty when nothing came."""
         with self._hands:
@@ -74,3 +84,8 @@ class PtyLine:
             if self._far >= 0:
                 with contextlib.suppress(OSError):
                     os.write(self._far, data)
+
+
+def garbled(data: bytes) -> bytes:
+    """What a receiver that is set to another speed makes of it: about as many bytes, none of them right."""
+    return bytes(0x80 | (byte * 37 + 11 * at) & 0x7F for at, byte in enumerate(data))

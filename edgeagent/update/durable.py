@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["held", "remove_tree", "rename", "sync_folder", "write"]
+__all__ = ["folder", "held", "remove_tree", "rename", "sync_folder", "write"]
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -33,18 +33,31 @@ def rename(old: Path, new: Path) -> None:
     sync_folder(new.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Make names created, renamed or removed in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def remove_tree(folder: Path) -> None:
+def folder(path: Path, *, mode: int = 0o700) -> None:
+    """Make a folder, and those above it that are missing; each name is durable before the next is made in it.
+
+    Raises:
+        OSError: it could not be made.
+    """
+    if path.is_dir():
+        return
+    folder(path.parent, mode=mode)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def remove_tree(path: Path) -> None:
     """Remove a folder with everything in it; what cannot be removed now is removed another time."""
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ class _Polling:
             raise ConfigError("update.not-configured", path="update", file=str(config))
         self.section: UpdateSection = section
         self.folder = boot.folder_of(self.data)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.folder(self.folder)
         self.slots = Slots(self.folder)
         self.log = SecurityLog(self.folder.parent, clock)
         self.note = report.read_note(self.folder) or PollNote(wall_ms=0, what="unavailable")

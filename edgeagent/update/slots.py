@@ -80,7 +80,7 @@ class Slots:
             OSError: the old one is still there.
         """
         if record != self.record():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.folder(self.folder)
             durable.write(self.folder / "record.json", msgspec.json.encode(record))
 
     def store(self, release: str, files: Sequence[tuple[Chosen, Path]]) -> Manifest:
@@ -111,10 +111,10 @@ class Slots:
         folders = {beside}
         for entry, (_, source) in zip(entries, files, strict=True):
             at = beside / entry.file
-            at.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.folder(at.parent)
             folders.add(at.parent)
             durable.write(at, source.read_bytes())
-        beside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.folder(beside)
         durable.write(beside / "manifest.json", msgspec.json.encode(manifest))
         for folder in folders:
             durable.sync_folder(folder)

@@ -130,7 +130,7 @@ class Trust:
         now = self._clock.now()
         with _ours(self._origin.where):
             for folder in (self._folder, self._folder / "metadata", self._targets):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                durable.folder(folder)
             self._floors = _read_floors(self._folder / "floors.json")
             synced = now.trust is TimeTrust.SYNCED
             at_s = effective_s(now.wall_ms // 1000, self._floors.time_s, self._built_s, synced=synced)

@@ -24,6 +24,7 @@ BENCHES = {
     "update_nudge": "trial:update_nudge",
     "update_rollback": "trial:update_rollback",
     "drain": "drain:drain",
+    "setup": "setup:setup",
 }
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -18,9 +19,12 @@ from typer.core import TyperGroup
 from edgeagent import cli, messages
 from edgeagent.cli import help_page
 from edgeagent.cli.columns import fit, width
+from edgeagent.clock import SystemClock
 from edgeagent.daemon import control
 from edgeagent.daemon.disclosed import Left
 from edgeagent.daemon.health import Privacy, Problem, SourceStatus, Status, UplinkStatus
+from edgeagent.fleet.enrol_ca import Authority
+from edgeagent.fleet.enrol_desk import Desk
 from edgeagent.install import doctor
 from edgeagent.ports import OutboxStats
 from edgeagent.reading import Quantity, Unit
@@ -29,7 +33,7 @@ from tests.install.test_doctor_judge import WORLDS
 JAPANESE = re.compile(r"[\u3000-\u30ff\u4e00-\u9fff\uff01-\uff5e]")
 ENGLISH = re.compile(r"\b(the|is|are|and|not|of|with|for|this|what|that|an?)\b")
 FOREIGN = {os.strerror(number) for number in range(1, 134)}  # the system says it in its own language
-UNBROKEN = re.compile(r"^\s*(?:[✓✗!→•·–…] )?\S+$")  # one word: a path, a hash, an address
+UNBROKEN = re.compile(r"^\s*(?:[✓✗!→•·–…] |sudo edgeagent claim )?\S+$")  # a path, a hash, a command to copy
 
 CONFIG = """
 [gateway]
@@ -108,6 +112,19 @@ CALLS = {
     "fleet diff": [("--repo", "{state}/none")],
     "fleet check": [("--repo", "{state}/none")],
     "fleet put": [("city/x", "--repo", "{state}/none")],
+    "fleet add-city": [("nagano", "--repo", "{state}/none")],
+    "fleet add-gateway": [("GW-1", "--city", "nagano", "--repo", "{state}/none")],
+    "fleet publish": [("--repo", "{state}/none")],
+    "fleet promote": [("nagano", "--ring", "all", "--repo", "{state}/none")],
+    "fleet halt": [("nagano", "--repo", "{state}/none")],
+    "fleet refresh": [("--repo", "{state}/none")],
+    "fleet resign": [("nagano", "--repo", "{state}/none")],
+    "fleet rotate": [("nagano", "--repo", "{state}/none")],
+    "fleet sign": [("--repo", "{state}/none")],
+    "setup": [("--answers", "{state}/none.toml", "--yes"), C],
+    "web": [(*C, "--listen", "127.0.0.1", "--port", "0", "--minutes", "0.01"), ("--config", "{state}/none.toml")],
+    "scan camera": [("--seconds", "1", "--timeout", "1")],
+    "update verify": [("{config}", *C)],
     "fleet enrol-server": [("--dir", "{state}/ca", "--listen", "192.0.2.1", "--port", "1")],
     "fleet enrol-code": [("GW-0147", "--dir", "{state}/ca"), ("GW 0147", "--dir", "{state}/ca")],
     "fleet enrolled": [("--dir", "{state}/ca")],
@@ -146,6 +163,9 @@ def site(tmp_path, monkeypatch):
     facts = {"state": tmp_path, "config": tmp_path / "config.toml", "bad": tmp_path / "bad.toml"}
     facts["config"].write_text(CONFIG.format(state=tmp_path))
     facts["bad"].write_text(BAD.format(state=tmp_path))
+
+    authority = Authority(tmp_path / "ca", time.time(), "", str)
+    Desk(tmp_path / "ca", authority, SystemClock()).called("https://enrolment.nagano.example:8443")
 
     async def examined(world):
         for _, _, _, made in WORLDS:

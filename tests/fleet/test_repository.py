@@ -1,8 +1,10 @@
 """The maintainer's folder: made, published, rolled out, halted, kept alive, keys changed; a gateway looks on."""
 
+import contextlib
 import json
 
 import pytest
+from tuf.api.metadata import Metadata
 
 from edgeagent.errors import ConfigError, UpdateRefused
 from edgeagent.fleet import books as book
@@ -13,7 +15,7 @@ from edgeagent.update.origin import FolderOrigin
 from edgeagent.update.resolve import layers_of
 from edgeagent.update.trust import Trust
 from tests.fakes import FakeClock
-from tests.update.killed import at_each_step
+from tests.update.killed import at_each_step, snapshot
 
 DAY = 86_400
 
@@ -191,6 +193,38 @@ def test_a_root_change_waits_for_the_second_holder(one, tmp_path):
     assert one.trust().refresh().versions["root"] == 2
     with pytest.raises(ConfigError):
         one.ceremony.sign_root()
+
+
+@pytest.mark.parametrize("role", ["timestamp", "targets", "nagano", "root-2"])
+def test_a_wrong_passphrase_changes_nothing(one, role):
+    """Found before the books or a single file are touched; the new key that nobody has heard of is gone."""
+    before = snapshot(one.folder)
+    with pytest.raises(ConfigError, match="key-unreadable"):
+        Ceremony(one.open("kitsune").signed).rotate(role)
+    assert snapshot(one.folder) == before
+
+
+@pytest.mark.parametrize("role", ["timestamp", "nagano", "root-2"])
+def test_killed_at_every_step_of_a_rotation(one, role):
+    """Between a new root and what is signed anew a gateway stays with what it has; the same command again ends it."""
+    one.publish("nagano/city.toml", "n = 0\n")
+    one.trust()
+
+    def check(_n):
+        with contextlib.suppress(UpdateRefused):
+            one.trust()
+        assert one.ceremony.rotate(role)
+        one.publish("nagano/city.toml", f"n = {_n}\n", at_once=True)
+        assert one.sees()["nagano/city.toml"][0] == f"n = {_n}\n"
+        root = Metadata.from_file(str(one.repo.signed.newest_file("root"))).signed
+        assert {name: len(of.keyids) for name, of in root.roles.items()} == {
+            "root": 3,
+            "targets": 1,
+            "snapshot": 1,
+            "timestamp": 1,
+        }, "no key of an attempt that was cut short counts"
+
+    assert at_each_step(lambda: one.ceremony.rotate(role), check, every=4) > 5
 
 
 def test_gateways_have_names_that_say_nothing(one):

@@ -156,6 +156,13 @@ SOS = made(
     entity="tags:9f3c01aa55ee0011",
     facts={"day": "2026-11-18", "alias": "T-008"},
 )
+REFUSED = made(
+    "agent",
+    Kind.ALERT,
+    {"active": True, "sub_category": "uplinkRefused", "severity": "high", "level_name": "refused"},
+    entity="uplink-nagano",
+    cls=ReadingClass.ALARM,
+)
 GAP = made(
     "miyagawa",
     Kind.GAP,
@@ -188,6 +195,7 @@ ALL = {
     "flood": FLOOD,
     "blind-alert": BLIND_ALERT,
     "sos": SOS,
+    "refused": REFUSED,
     "gap": GAP,
     "completeness": COMPLETENESS,
 }

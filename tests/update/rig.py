@@ -73,9 +73,14 @@ def until(look, what, timeout_s=90):
 
 def cli(*words, code=0, **environment):
     """The CLI in a process of its own; its JSON document where it says one."""
-    env = {**os.environ, "EDGEAGENT_LANG": "en", "EDGEAGENT_FLEET_PASSPHRASE": "tanuki", **environment}
+    given = {"EDGEAGENT_LANG": "en", "EDGEAGENT_FLEET_PASSPHRASE": "tanuki", **environment}
+    env = {name: value for name, value in {**os.environ, **given}.items() if value is not None}
     done = subprocess.run(
-        [sys.executable, "-m", "edgeagent", *map(str, words)], env=env, capture_output=True, text=True
+        [sys.executable, "-m", "edgeagent", *map(str, words)],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
