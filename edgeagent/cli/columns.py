@@ -20,6 +20,7 @@ __all__ = ["colour", "coloured", "columns", "fit", "tell", "width", "wrap"]
 _NARROWEST, _WIDEST = 30, 100
 _RED, _YELLOW, _GREEN, _DIM = 31, 33, 32, 2
 _COLOURS = {"✗": _RED, "!": _YELLOW, "✓": _GREEN, "–": _DIM}
+_PARTS = re.compile(r"( · | {2,})")
 _BEGIN = re.compile(r"\s*(?:[✓✗!→•·–…] +)?")
 # a line may not begin with these (JIS X 4051, the short list)
 _NOT_FIRST = "、。，．・:;?!）」』】)]}〉》％%ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"
@@ -75,8 +76,24 @@ def fit(text: str, room: int) -> str:
             continue
         begin = _BEGIN.match(line)
         assert begin is not None, "it matches the empty text, too"
-        lines += wrap(line[begin.end() :], room, begin[0], " " * min(width(begin[0]), room // 2), whole=True)
+        lines += _rows(line[begin.end() :], room, begin[0], " " * min(width(begin[0]), room // 2))
     return "\n".join(lines)
+
+
+def _rows(text: str, room: int, first: str, rest: str) -> Iterator[str]:
+    """Broken between its parts (two blanks, or a dot) before within one."""
+    line, begin = "", first
+    for part, after in itertools.zip_longest(*[iter(_PARTS.split(text))] * 2, fillvalue=""):
+        joint = " ·" if after == " · " else ""
+        if line and width(line) + width(part) + width(joint) > room:
+            yield line.rstrip()
+            line, begin = "", rest
+        *whole, last = wrap(part + joint, room, begin, rest, whole=True) if not line else [line + part + joint]
+        yield from whole
+        line = last + (" " if joint else after)
+        if whole:
+            begin = rest
+    yield line.rstrip()
 
 
 def tell(text: str, *, end: str = "\n", file: TextIO | None = None) -> None:

@@ -254,6 +254,35 @@ def test_what_every_verb_says(told, site, answering, lang, room):
     assert not wrong, "\n".join(wrong)
 
 
+class Terminal:
+    """Standard output that says it is a terminal."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def isatty(self):
+        return True
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("colour", [False, True], ids=["NO_COLOR", "colours"])
+def test_colours_are_for_terminals_and_nobody_who_said_no(told, site, answering, monkeypatch, colour):
+    monkeypatch.setattr(sys, "stdout", Terminal(sys.stdout))
+    if not colour:
+        real = os.environ.get
+        monkeypatch.setattr(
+            os.environ, "get", lambda name, other=None: "1" if name == "NO_COLOR" else real(name, other)
+        )
+    said = ""
+    for name in ("doctor", "report", "status", "check", "fleet enrol-code", "outbox stats", "read"):
+        for call in CALLS[name]:
+            _, out, err = told((*name.split(), *(str(word).format(**site) for word in call)), "ja", 80)
+            said += out + err
+    assert ("\x1b[" in said) is colour, said
+
+
 @pytest.mark.parametrize(("lang", "room"), BOTH)
 def test_the_help_of_every_verb_and_what_is_said_about_a_mistake(told, lang, room):
     wrong = []
@@ -350,6 +379,19 @@ def test_what_is_fitted_keeps_every_word(room):
     assert "/var/lib/edgeagent/a/very/long/path/that/nobody/breaks.toml" in shown
     for line in shown.splitlines():
         assert width(line) <= room or UNBROKEN.match(line), line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("  a 1 · b 2 · c 3", "  a 1 · b 2 ·\n  c 3"),
+        ("GW-1  up  clock synced", "GW-1  up\nclock synced"),
+        ("  ! a 1 · long words here", "  ! a 1 ·\n    long words\n    here"),
+        ("short · one", "short · one"),
+    ],
+)
+def test_a_row_is_broken_between_its_parts(text, shown):
+    assert fit(text, 14) == shown
 
 
 def test_the_words_of_every_file_are_in_both_languages():
