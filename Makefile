@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 # The programs that real tests talk to, and the Debian packages that bring them.
-TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm ip groff softhsm2-util
-PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm iproute2 groff-base softhsm2
+TOOLS    := mosquitto dbus-daemon ffmpeg socat strace faketime gcc systemd-analyze dpkg-deb npm ip groff softhsm2-util chromium
+PACKAGES := mosquitto dbus ffmpeg socat strace faketime gcc libc6-dev linux-libc-dev libmodbus-dev systemd dpkg nodejs npm iproute2 groff-base softhsm2 chromium
 
 .PHONY: demo test unit check bench bench-peers torture tools train wheel deb deb-test requirements clean
 
@@ -14,7 +14,7 @@ demo: $(VENV)/.runtime
 	$(VENV)/bin/edgeagent demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(SECONDS),--seconds $(SECONDS))
 
 # Side by side, file by file: most of the time goes into waiting for devices.
-test: $(VENV)/.dev tools $(VENV)/bin/prism check
+test: $(VENV)/.dev tools $(VENV)/bin/prism $(VENV)/bin/axe.min.js check
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # The fast part of `make test`, for the edit loop: the pure rooms and the outbox, no device to wait for.
@@ -97,6 +97,12 @@ $(VENV)/bin/prism: | $(VENV)/bin/python tools
 	@command -v npm >/dev/null || { [ "$$CI" != true ]; exit; }; \
 	npm install --silent --no-audit --no-fund --no-package-lock --before 2026-11-20 --prefix $(VENV)/prism @stoplight/prism-cli@5.14.2 >/dev/null \
 	  && ln -sf ../prism/node_modules/.bin/prism $@
+
+# What judges the page on demand for people who see, hear or move otherwise (tests/web/test_browser.py).
+$(VENV)/bin/axe.min.js: | $(VENV)/bin/python tools
+	@command -v npm >/dev/null || { [ "$$CI" != true ]; exit; }; \
+	npm install --silent --no-audit --no-fund --no-package-lock --before 2026-11-20 --prefix $(VENV)/axe axe-core@4.14.1 >/dev/null \
+	  && chmod +x $(VENV)/axe/node_modules/axe-core/axe.min.js && ln -sf ../axe/node_modules/axe-core/axe.min.js $@
 
 # Newest releases, pinned with the hashes of every wheel (x86-64 and aarch64, Python 3.11 and later).
 requirements: $(VENV)/.dev

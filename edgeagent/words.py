@@ -4,9 +4,35 @@ from __future__ import annotations
 
 from edgeagent.reading import Quality, Quantity, Unit
 
-__all__ = ["quantity", "span"]
+__all__ = ["named", "quantity", "span"]
 
+_JA = {  # the quantities that people meet; any other is called as the profile calls it
+    "level": "水位",
+    "distance": "距離",
+    "rain": "雨量",
+    "rain_rate": "雨の強さ",
+    "temperature": "温度",
+    "water_temperature": "水温",
+    "flow_velocity": "流速",
+    "discharge": "流量",
+    "battery": "電池",
+    "count": "台数",
+    "people": "人数",
+    "intensity": "交通量",
+    "coverage": "計測率",
+    "occupancy": "占有率",
+    "listening": "受信中",
+    "cpu_temperature": "CPU 温度",
+    "disk_free": "空き容量",
+    "under_voltage": "電圧低下",
+    "uptime": "起動から",
+}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def named(name: str, lang: str) -> str:
+    """What people call a quantity."""
+    return _JA.get(name, name) if lang == "ja" else name
 
 
 def quantity(name: str, value: Quantity, digits: int = 3) -> str:

@@ -36,6 +36,8 @@ def test_wheel_ships_data_and_nothing_else(wheel):
     assert shipped - {"profiles/.gitkeep"} == profiles | models | tags
     assert models, "a wheel without a model cannot count"
     assert "edgeagent/ngsi/context.jsonld" in names and "edgeagent/messages/ja/config.toml" in names
+    assets = {f"edgeagent/web/assets/{p.name}" for p in (ROOT / "edgeagent/web/assets").iterdir()}
+    assert assets <= set(names) and "edgeagent/web/assets/page.css" in assets
     assert not [n for n in names if not n.startswith(("edgeagent/", "edgeagent-"))]
 
 

@@ -13,18 +13,20 @@ from pathlib import Path
 
 import typer
 import typer.main
+from typer.exceptions import TyperException
 
 from edgeagent import messages
-from edgeagent.cli import agent
+from edgeagent.cli import agent, help_page
 from edgeagent.cli.calibrate import calibrate
 from edgeagent.cli.claim import claim
+from edgeagent.cli.columns import tell
 from edgeagent.cli.count import app as count
 from edgeagent.cli.demo import demo
 from edgeagent.cli.doctor import doctor
 from edgeagent.cli.enrol import enrol_code, enrol_server, enrolled
 from edgeagent.cli.fleet import app as fleet
 from edgeagent.cli.manual import manual
-from edgeagent.cli.options import DEFAULT_CONFIG
+from edgeagent.cli.options import DEFAULT_CONFIG, LangOption
 from edgeagent.cli.outbox import app as outbox
 from edgeagent.cli.privacy import app as privacy
 from edgeagent.cli.read import read
@@ -59,13 +61,13 @@ app = typer.Typer(
 
 
 @app.callback()
-def _next(context: typer.Context) -> None:
+def _next(context: typer.Context, lang: LangOption = None) -> None:
     if context.invoked_subcommand is None:
         from edgeagent.cli import first
 
         verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
         listed = first.offers(DEFAULT_CONFIG, verbs, systemd=Path("/run/systemd/system").is_dir())
-        print(first.text(listed))
+        tell(first.text(listed))
 
 
 app.command()(agent.run)
@@ -105,8 +107,17 @@ _EXIT = (
 
 def main() -> None:
     """Entry point of the console script: errors become text and an exit code, never a traceback."""
+    command = help_page.translated(typer.main.get_command(app), help_page.spoken())
     try:
-        app()
+        code = command.main(prog_name="edgeagent", standalone_mode=False)
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.message, file=sys.stderr)
+        else:
+            _say(help_page.mistyped(error))
+        raise SystemExit(2) from None
+    except typer.Abort:
+        raise SystemExit(1) from None
     except EdgeAgentError as error:
         _say(error)
         raise SystemExit(next((code for kind, code in _EXIT if isinstance(error, kind)), 1)) from None
@@ -118,12 +129,11 @@ def main() -> None:
             raise
         _say(EdgeAgentError("cli.bug", kind=type(error).__name__, why=str(error)))
         raise SystemExit(1) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def _say(error: EdgeAgentError) -> None:
-    said = messages.text(error.code, error.facts, messages.language())
-    print(f"✗ {said.what}", file=sys.stderr)
-    if said.remedy:
-        print(f"  → {said.remedy}", file=sys.stderr)
+    said = messages.text(error.code, error.facts, help_page.spoken())
+    tell(f"✗ {said.what}" + (f"\n  → {said.remedy}" if said.remedy else ""), file=sys.stderr)
     if "--json" in sys.argv:
         print(json.dumps({"ok": False, "code": error.code, "message": str(said)}, ensure_ascii=False))

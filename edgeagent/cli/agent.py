@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeagent import messages
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.daemon.asking import ask, state_dir_of
 from edgeagent.errors import ConfigError
@@ -29,7 +30,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG, lang: LangOption = None) -> None:
 
     plan = boot.plan(config, SystemClock(), lambda path: build.read_config(path)[1])
     for code, facts in plan.why_not:
-        print(f"! {messages.text(code, facts, messages.language())}", file=sys.stderr)
+        tell(f"! {messages.text(code, facts, messages.language())}", file=sys.stderr)
     read_or_exit(plan.config)
     sys.stderr.flush()
     os.environ.update(plan.environment)
@@ -47,7 +48,8 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, la
     elif made is None:
         _tell(config, problems)
     else:
-        print(f"✓ {config}: {len(made.sources)} sources, {len(made.uplinks)} uplinks")
+        said = {"ja": "計測 {} 件、送信先 {} 件", "en": "{} sources, {} uplinks"}[messages.language()]
+        tell(f"✓ {config}: {said.format(len(made.sources), len(made.uplinks))}")
     raise typer.Exit(2 if problems else 0)
 
 
@@ -56,7 +58,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, l
     from edgeagent.cli import show
 
     answer = ask(config, "status")
-    print(answer.decode() if as_json else show.status(answer), end="")
+    print(answer.decode(), end="") if as_json else tell(show.status(answer), end="")
 
 
 def version(
@@ -71,7 +73,7 @@ def version(
     from edgeagent.cli import security_info as info
 
     if security_info:
-        print(json.dumps(info.document(), ensure_ascii=False) if as_json else info.text())
+        print(json.dumps(info.document(), ensure_ascii=False)) if as_json else tell(info.text())
         return
     print(json.dumps({"version": __version__, "model": info.MODEL}) if as_json else f"edgeagent {__version__}")
 
@@ -93,9 +95,9 @@ def _text(error: ConfigError) -> messages.Text:
 
 def _tell(config: Path, problems: list[ConfigError]) -> None:
     many = {"ja": "件の誤り", "en": "mistakes"}[messages.language()]
-    print(f"✗ {config}: {len(problems)} {many}", file=sys.stderr)
+    tell(f"✗ {config}: {len(problems)} {many}", file=sys.stderr)
     for error in problems:
         said = _text(error)
-        print(f"  • {said.what}", file=sys.stderr)
+        tell(f"  • {said.what}", file=sys.stderr)
         if said.remedy:
-            print(f"    → {said.remedy}", file=sys.stderr)
+            tell(f"    → {said.remedy}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeagent import messages
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.errors import ConfigError, EdgeAgentError
 
@@ -128,7 +129,7 @@ def _tell(name: str, what: str) -> None:
         what = _w("until").format(day=what)
     elif name == "root":
         what = f"sha256\n{_print(what)}"
-    print(f"✓ {_w(name)}  {what}", flush=True)
+    tell(f"✓ {_w(name)}  {what}")
 
 
 def _show(done: Claimed, *, as_json: bool) -> None:
@@ -137,9 +138,9 @@ def _show(done: Claimed, *, as_json: bool) -> None:
         return
     from edgeagent.install.identity import day
 
-    print(f"✓ {_w(done.what)}: {done.gateway}  ({_w('until').format(day=day(done.card.ends_s))})")
+    tell(f"✓ {_w(done.what)}: {done.gateway}  ({_w('until').format(day=day(done.card.ends_s))})")
     if done.what == "claimed":
-        print(f"  {_w('compare') if done.server.root_sha256 else '! ' + _w('no root')}")
+        tell(f"  {_w('compare') if done.server.root_sha256 else '! ' + _w('no root')}")
 
 
 def _show_status(state_dir: Path, *, as_json: bool) -> None:
@@ -167,19 +168,19 @@ def _show_status(state_dir: Path, *, as_json: bool) -> None:
         raise typer.Exit(1 if problem else 0)
     if card is not None:
         told = identity.server
-        print(f"{'✗' if problem else '✓'} {_w('is')}: {card.gateway}")
+        tell(f"{'✗' if problem else '✓'} {_w('is')}: {card.gateway}")
         left = _w("left").format(days=days) if days >= 0 else _w("ended")
-        print(f"  {_w('certificate')}  {_w('until').format(day=day(card.ends_s))}, {left}")
-        print(f"  {_w('renewal')}  {day(card.renew_s)}")
+        tell(f"  {_w('certificate')}  {_w('until').format(day=day(card.ends_s))}, {left}")
+        tell(f"  {_w('renewal')}  {day(card.renew_s)}")
         if told is not None:
-            print(f"  {_w('server')}  {told.url}")
-        print(f"  {_w('certificate')}  sha256\n{_print(card.sha256)}")
+            tell(f"  {_w('server')}  {told.url}")
+        tell(f"  {_w('certificate')}  sha256\n{_print(card.sha256)}")
         if told is not None and told.root_sha256:
-            print(f"  {_w('root')}  sha256\n{_print(told.root_sha256)}\n    {told.root_file}")
+            tell(f"  {_w('root')}  sha256\n{_print(told.root_sha256)}\n    {told.root_file}")
     if said is not None:
-        print(f"✗ {said.what}\n  → {said.remedy}", file=sys.stderr)
+        tell(f"✗ {said.what}\n  → {said.remedy}", file=sys.stderr)
     if waiting:
-        print(f"! {_w(waiting)}")
+        tell(f"! {_w(waiting)}")
     raise typer.Exit(1 if problem else 0)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeagent.cli.columns import tell
 from edgeagent.cli.count_spot import lines, tap, watch
 from edgeagent.cli.options import JsonOption, LangOption
 
@@ -30,8 +31,10 @@ _MARGIN_PX = 5
 def evaluate(
     video: Annotated[Path, typer.Argument(help="The clip. 映像。")],
     truth: Annotated[Path, typer.Argument(help="What really crossed (JSON). 正解。")],
-    model: Annotated[str, typer.Option("--model", help="A shipped name, a path to an .onnx, or motion.")] = "vehicles",
-    fps: Annotated[float | None, typer.Option("--fps", min=0.5, max=60, help="Looks per second.")] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="A shipped name, .onnx file, or motion. 検出モデル。")
+    ] = "vehicles",
+    fps: Annotated[float | None, typer.Option("--fps", min=0.5, max=60, help="Looks a second. 毎秒の画像数。")] = None,
     sheet: Annotated[
         Path | None, typer.Option("--contact-sheet", help="PNG with each disagreement. 不一致の画像一覧。")
     ] = None,
@@ -128,9 +131,9 @@ def _report(report: ModelReport) -> None:
         f"{report.rss_mib} MiB",
         f"{report.mib} MiB",
     )
-    print(f"✓ {report.name}  sha256 {report.sha256[:12]}…")
+    tell(f"✓ {report.name}  sha256 {report.sha256[:12]}…")
     for word, value in zip(words, values, strict=True):
-        print(f"  {word}: {value}")
+        tell(f"  {word}: {value}")
 
 
 def _table(video: Path, result: Result) -> None:

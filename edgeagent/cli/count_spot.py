@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.errors import ConfigError
 
@@ -27,8 +28,8 @@ _LIMIT = 0.10  # of the tapped vehicles: the acceptance limit makers of counters
 _GRACE = 1  # a vehicle on the line when the watch began or ended
 
 SourceArgument = Annotated[str, typer.Argument(help="Source id, or URL, device, video file. カメラ。")]
-LineOption = Annotated[list[str] | None, typer.Option("--line", help="id:x1,y1,x2,y2:forward; repeat for more.")]
-ModelOption = Annotated[str, typer.Option("--model", help="A shipped name, a path to an .onnx, or motion.")]
+LineOption = Annotated[list[str] | None, typer.Option("--line", help="id:x1,y1,x2,y2:forward; repeat. 計測線。")]
+ModelOption = Annotated[str, typer.Option("--model", help="A shipped name, an .onnx file, or motion. 検出モデル。")]
 
 _WORDS = {
     "erased": {
@@ -86,7 +87,7 @@ def watch(
     line: LineOption = None,
     model: ModelOption = "vehicles",
     out: Annotated[Path | None, typer.Option("--out", help="PNG, replaced every second. 画像ファイル。")] = None,
-    minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=_MOST_MINUTES)] = 5,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=_MOST_MINUTES, help="How long. 時間 (分)。")] = 5,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
@@ -104,7 +105,7 @@ def watch(
         else:
             page = stack.enter_context(aim_page())
             show, where = page.show, f"{_w('page')}: {page.url}"
-        print(f"{where}\n{_w('stop')}", file=sys.stderr, flush=True)
+        tell(f"{where}\n{_w('stop')}", file=sys.stderr)
         shown_s = float("-inf")
         with contextlib.suppress(KeyboardInterrupt):
             for seen in spot.watch(minutes * 60):
@@ -119,7 +120,7 @@ def watch(
         print(json.dumps({"looks": spot.lookout.counter.looks, "counted": totals}))
         return
     for name, told in totals.items():
-        print(f"{name}: {told['forward']} / {told['backward']}")
+        tell(f"{name}: {told['forward']} / {told['backward']}")
 
 
 def lines(
@@ -127,7 +128,7 @@ def lines(
     config: ConfigOption = DEFAULT_CONFIG,
     line: LineOption = None,
     model: ModelOption = "vehicles",
-    seconds: Annotated[float, typer.Option("--seconds", min=1, max=900)] = 60,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, max=900, help="How long. 時間 (秒)。")] = 60,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
@@ -154,11 +155,11 @@ def lines(
         ]
         print(json.dumps({"lines": told, "ways": len(spot.ways), "suggested": better}))
     else:
-        print(_w("seen", len(spot.ways), min(last_s, seconds)))
+        tell(_w("seen", len(spot.ways), min(last_s, seconds)))
         for one in findings:
             _tell_line(one)
         if not findings or any(one.faults for one in findings):
-            print(_w("suggest") + ":" if better else _w("too few"))
+            tell(_w("suggest") + ":" if better else _w("too few"))
             if better:
                 (x1, y1), (x2, y2), forward = better
                 ends = f"from = [{x1:.0f}, {y1:.0f}], to = [{x2:.0f}, {y2:.0f}]"
@@ -171,7 +172,7 @@ def tap(
     config: ConfigOption = DEFAULT_CONFIG,
     line: LineOption = None,
     model: ModelOption = "vehicles",
-    minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=60)] = 5,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, max=60, help="How long. 時間 (分)。")] = 5,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
@@ -187,7 +188,7 @@ def tap(
     taps: list[str] = []
     counted = {"forward": 0, "backward": 0}
     with _keys() as pressed, contextlib.suppress(KeyboardInterrupt):
-        print(f"{_w('line')} {first}   {_w('tap')}", file=sys.stderr, flush=True)
+        tell(f"{_w('line')} {first}   {_w('tap')}", file=sys.stderr)
         for seen in spot.watch(minutes * 60):
             for one in seen.crossings:
                 if one.line == first:
@@ -206,8 +207,8 @@ def tap(
         print(json.dumps({"ok": accepted, "tapped": tapped, "counted": counted}))
     else:
         for direction, number in counted.items():
-            print(f"{direction}: {_w('tapped')} {tapped[direction]}  {_w('counted')} {number}")
-        print(f"✓ {_w('accepted')}" if accepted else f"✗ {_w('refused')}")
+            tell(f"{direction}: {_w('tapped')} {tapped[direction]}  {_w('counted')} {number}")
+        tell(f"✓ {_w('accepted')}" if accepted else f"✗ {_w('refused')}")
     raise typer.Exit(0 if accepted else 1)
 
 
@@ -257,9 +258,9 @@ def _tell_line(one: Findings) -> None:
 
     lang = messages.language()
     mark = "✓" if not one.faults else ("✗" if _CAN_NEVER & set(one.faults) else "!")
-    print(f"{mark} {one.line.id}: {_w('crossed', one.forward, one.backward, one.beside)}")
+    tell(f"{mark} {one.line.id}: {_w('crossed', one.forward, one.backward, one.beside)}")
     for fault in one.faults:
-        print(f"  → {_FAULTS[fault][lang]}")
+        tell(f"  → {_FAULTS[fault][lang]}")
 
 
 def _start(source: str, config: Path, given: list[str] | None, model: str) -> Start:

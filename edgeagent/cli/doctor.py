@@ -11,6 +11,7 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli.agent import ask
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def doctor(
         print("\n".join(page.end(items)))
     if bundle is not None:
         doctor_bundle.write(bundle, told, config, _status(config))
-        print(f"→ {bundle}", file=sys.stderr if as_json else sys.stdout)
+        tell(f"→ {bundle}", file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps(told, ensure_ascii=False))
     raise typer.Exit(exit_code(items))

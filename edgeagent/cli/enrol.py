@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from edgeagent import messages
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import JsonOption, LangOption
 from edgeagent.errors import ConfigError
 
@@ -78,10 +79,10 @@ def enrol_server(
     desk.called(url)
     signal.signal(signal.SIGTERM, _end)
     pin = claim_code.pin_of(authority.certificate.public_bytes(Encoding.DER))
-    print(f"✓ {_w('listens')}  {url}\n  {_w('authority')}  {pin}  ({authority.file})")
-    print(f"  {_w('root')}  {_sha256(root) if root else _w('none')}", flush=True)
+    tell(f"✓ {_w('listens')}  {url}\n  {_w('authority')}  {pin}  ({authority.file})")
+    tell(f"  {_w('root')}  {_sha256(root) if root else _w('none')}")
     if b"ENCRYPTED" not in (folder / "ca.key").read_bytes():
-        print(_w("plain key"), flush=True)
+        tell(_w("plain key"))
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -91,7 +92,7 @@ def enrol_server(
 
 
 def enrol_code(
-    gateway: Annotated[str, typer.Argument(help="Id of the gateway, e.g. GW-0147.")],
+    gateway: Annotated[str, typer.Argument(help="Id of the gateway, e.g. GW-0147. ゲートウェイの id。")],
     folder: Dir = HERE,
     hours: Annotated[float, typer.Option(min=0.01, max=8760, help="Good for. 有効時間。")] = 72.0,
     replace: Annotated[
@@ -101,10 +102,10 @@ def enrol_code(
     lang: LangOption = None,
 ) -> None:
     """A one-time claim code, as text and QR. 一回限りの登録コードを発行する。"""
+    from edgeagent.cli import show_qr
     from edgeagent.clock import SystemClock
     from edgeagent.config import GatewayConfig
     from edgeagent.fleet import enrol_desk
-    from edgeagent.install import qr
 
     for problem in GatewayConfig(id=gateway).problems():
         raise problem
@@ -116,8 +117,8 @@ def enrol_code(
         document = {"ok": True, "gateway": gateway, "code": bare, "server": code.server, "link": link, "until": until}
         print(json.dumps(document, ensure_ascii=False))
         return
-    print(f"{_w('code')}  {gateway}  ({_w('good').format(when=until)})\n\n  {bare}\n  {code.server}\n")
-    print(qr.terminal(qr.matrix(link), colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+    tell(f"{_w('code')}  {gateway}  ({_w('good').format(when=until)})\n\n  {bare}\n  {code.server}\n")
+    print(show_qr.shown(link))
     print(f"{_w('on')}:\n  sudo edgeagent claim {link}")
 
 
@@ -135,11 +136,9 @@ def enrolled(folder: Dir = HERE, as_json: JsonOption = False, lang: LangOption =
         return
     for serial, one in found.items():
         mark = {"used": "✓", "issued": "…", "retired": "✗"}[one.state]
-        print(
-            f"{mark} {one.gateway}  {_w(one.state)}\n    {enrol_desk.day(one.expires_s)} {_w('until')}  {serial[:16]}"
-        )
+        tell(f"{mark} {one.gateway}  {_w(one.state)}\n    {enrol_desk.day(one.expires_s)} {_w('until')}  {serial[:16]}")
     if not found:
-        print(_w("nobody"))
+        tell(_w("nobody"))
 
 
 def _own_names(listen: str) -> list[str]:

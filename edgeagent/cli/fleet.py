@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeagent import messages
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import JsonOption, LangOption
 from edgeagent.errors import ConfigError
 
@@ -86,7 +87,11 @@ def init(
 
 @app.command("add-city")
 def add_city(
-    city: str, token: TokenOption = "", repo: RepoOption = HERE, as_json: JsonOption = False, lang: LangOption = None
+    city: Annotated[str, typer.Argument(help="Name of the city. 市の名前。")],
+    token: TokenOption = "",
+    repo: RepoOption = HERE,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
 ) -> None:
     """A city with a key of its own, which speaks for its paths only. 市と鍵を追加する。"""
     made = _open(repo)
@@ -97,10 +102,10 @@ def add_city(
 
 @app.command("add-gateway")
 def add_gateway(
-    gateway: str,
+    gateway: Annotated[str, typer.Argument(help="Its id, e.g. GW-0147. ゲートウェイの id。")],
     city: Annotated[str, typer.Option(help="Its city. 市。")],
     group: Annotated[list[str] | None, typer.Option(help="May be repeated. 複数可。")] = None,
-    ring: Annotated[str, typer.Option(help="canary | early | all")] = "all",
+    ring: Annotated[str, typer.Option(help="One of canary, early, all. 配布区分 (canary, early, all)。")] = "all",
     local: Annotated[Path | None, typer.Option(help="Its own config, for check. 本機の設定 (検査用)。")] = None,
     repo: RepoOption = HERE,
     as_json: JsonOption = False,
@@ -142,7 +147,10 @@ def gateways(repo: RepoOption = HERE, as_json: JsonOption = False, lang: LangOpt
 
 @app.command()
 def put(
-    path: Annotated[str, typer.Argument(help="CITY/city.toml, CITY/group/NAME.toml, CITY/models/NAME.onnx, vendor/…")],
+    path: Annotated[
+        str,
+        typer.Argument(help="CITY/city.toml, CITY/group/NAME.toml, CITY/models/NAME.onnx…. 対象のパス。"),
+    ],
     file: Annotated[Path | None, typer.Argument(help="Its content; - for stdin. 内容。")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take it off with the next publication. 削除する。")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take the draft back. 取り消す。")] = False,
@@ -199,7 +207,7 @@ def publish(
 @app.command()
 def promote(
     owner: Owner,
-    ring: Annotated[str, typer.Option(help="canary | early | all")],
+    ring: Annotated[str, typer.Option(help="One of canary, early, all. 配布区分 (canary, early, all)。")],
     percent: Annotated[int, typer.Option(help="Share of the ring. 割合。")] = 100,
     mqtt: Mqtt = "",
     repo: RepoOption = HERE,
@@ -278,9 +286,9 @@ def check(repo: RepoOption = HERE, as_json: JsonOption = False, lang: LangOption
         print(json.dumps({"ok": not found, "errors": errors, "expires_days": days}, ensure_ascii=False))
     else:
         for _, text in found:
-            print(f"✗ {text.what}\n  → {text.remedy}")
+            tell(f"✗ {text.what}\n  → {text.remedy}")
         soonest = ", ".join(f"{role} {left:.0f} {_w('days')}" for role, left in list(days.items())[:3])
-        print(f"{'✗' if found else '✓ ' + _w('ok')}  {soonest}")
+        tell(f"{'✗' if found else '✓ ' + _w('ok')}  {soonest}")
     raise typer.Exit(1 if found else 0)
 
 
@@ -289,9 +297,9 @@ def status(
     mqtt: Mqtt,
     fleet: Annotated[str, typer.Option(help="First part of the topics. トピックの先頭。")] = "edgeagent",
     user: Annotated[str, typer.Option(help="Password in EDGEAGENT_MQTT_PASSWORD. ユーザー名。")] = "",
-    ca: str = "",
-    cert: str = "",
-    key: str = "",
+    ca: Annotated[str, typer.Option(help="PEM of the authority behind the broker. 認証局。")] = "",
+    cert: Annotated[str, typer.Option(help="PEM of our certificate. 証明書。")] = "",
+    key: Annotated[str, typer.Option(help="PEM of its key. 秘密鍵。")] = "",
     plain: Annotated[bool, typer.Option("--plain", help="Without TLS. TLS なし。")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C. 更新し続ける。")] = False,
     repo: RepoOption = HERE,
@@ -409,7 +417,7 @@ def _table(found: list[Row], *, as_json: bool, again: bool) -> None:
             lines.append(f"    {messages.text(said.reason, said.facts, messages.language()).what}")
     ok = sum(row.mark == "ok" for row in found)
     clear = "\x1b[H\x1b[J" if again and sys.stdout.isatty() else ""
-    print(clear + "\n".join([*lines, f"{ok}/{len(found)} {_w('gateways')} ✓"]), flush=True)
+    tell(clear + "\n".join([*lines, f"{ok}/{len(found)} {_w('gateways')} ✓"]))
 
 
 def _text(error: EdgeAgentError) -> tuple[str, messages.Text]:
@@ -421,7 +429,7 @@ def _text(error: EdgeAgentError) -> tuple[str, messages.Text]:
 
 
 def _done(document: dict[str, object], text: str, *, as_json: bool) -> None:
-    print(json.dumps({"ok": True, **document}, ensure_ascii=False) if as_json else text)
+    print(json.dumps({"ok": True, **document}, ensure_ascii=False)) if as_json else tell(text)
 
 
 def _w(word: str) -> str:

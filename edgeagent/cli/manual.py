@@ -11,11 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from edgeagent import __version__
+from edgeagent import __version__, messages
+from edgeagent.cli.help_page import translated
 from edgeagent.cli.options import LangOption
 
 __all__ = ["manual", "page"]
 
+WORDS = {
+    "is": {
+        "ja": "河川水位・見守りタグ・交通量のゲートウェイエージェント",
+        "en": "gateway agent for river gauges, watch tags and traffic cameras",
+    },
+    "alone": {
+        "ja": "動詞なしで実行すると、次に役立つ 3 つのコマンドを示す。",
+        "en": "Alone, it names the three commands that are worth typing next.",
+    },
+    "lang": {"ja": "ja か en。なければ LC_ALL, LANG", "en": "ja or en; else LC_ALL, LANG"},
+    "no colour": {"ja": "値があれば色を使わない", "en": "any value: no colours"},
+}
 _EXIT = (
     ("0", "all is well", "正常"),
     ("1", "a check failed", "検査で異常"),
@@ -38,35 +51,37 @@ def manual(lang: LangOption = None) -> None:
 
     from edgeagent import cli
 
-    print(page(typer.main.get_command(cli.app)), end="")
+    print(page(typer.main.get_command(cli.app), messages.language()), end="")
 
 
-def page(root: Any) -> str:  # noqa: ANN401  typer's command tree
-    """The whole page as roff."""
+def page(root: Any, lang: str) -> str:  # noqa: ANN401  typer's command tree
+    """The whole page as roff, in one language."""
+    say = {name: said[lang] for name, said in WORDS.items()}
+    translated(root, lang)
     lines = [
         f'.TH EDGEAGENT 1 "" "edgeagent {__version__}" "edgeagent"',
         ".SH NAME",
-        "edgeagent \\- gateway agent for river gauges, watch tags and traffic cameras",
+        f"edgeagent \\- {_escaped(say['is'])}",
         ".SH SYNOPSIS",
         ".B edgeagent",
         ".I VERB",
         "[options]",
         ".SH DESCRIPTION",
         _escaped(root.help or ""),
-        "Alone, it names the three commands that are worth typing next.",
+        _escaped(say["alone"]),
         ".SH VERBS",
         *_verbs(root, "edgeagent"),
         ".SH EXIT STATUS",
-        *(line for code, en, ja in _EXIT for line in (".TP", f".B {code}", f"{en} / {ja}")),
+        *(line for code, en, ja in _EXIT for line in (".TP", f".B {code}", {"en": en, "ja": ja}[lang])),
         ".SH FILES",
-        *(line for file, en, ja in _FILES for line in (".TP", f".I {file}", f"{en} / {ja}")),
+        *(line for file, en, ja in _FILES for line in (".TP", f".I {file}", {"en": en, "ja": ja}[lang])),
         ".SH ENVIRONMENT",
         ".TP",
         ".B EDGEAGENT_LANG",
-        "ja or en; else LC_ALL, LANG",
+        _escaped(say["lang"]),
         ".TP",
         ".B NO_COLOR",
-        "any value: no colours",
+        _escaped(say["no colour"]),
     ]
     return "\n".join(lines) + "\n"
 

@@ -22,7 +22,16 @@ def _use_language(value: str | None) -> str | None:
 
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file. 設定ファイル。")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document as the last line of stdout.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document as the last line of stdout. 最後の行に JSON を出す。")
+]
 LangOption = Annotated[
-    str | None, typer.Option("--lang", help="ja | en", callback=_use_language, is_eager=True, show_default=False)
+    str | None,
+    typer.Option(
+        "--lang",
+        help="ja or en; else as the environment says. 言語 (ja か en)。",
+        callback=_use_language,
+        is_eager=True,
+        show_default=False,
+    ),
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.daemon.asking import Store, store
 from edgeagent.errors import EdgeAgentError
@@ -37,7 +38,7 @@ def stats(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, la
 
     with store(config) as found:
         answer = found.ask("outbox")
-    print(answer.decode() if as_json else show.outbox(answer), end="")
+    print(answer.decode(), end="") if as_json else tell(show.outbox(answer), end="")
 
 
 @app.command()
@@ -47,7 +48,7 @@ def plan(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, lan
 
     with store(config) as found:
         answer = found.ask("plan")
-    print(answer.decode() if as_json else show.plan(answer), end="")
+    print(answer.decode(), end="") if as_json else tell(show.plan(answer), end="")
 
 
 @app.command()
@@ -62,7 +63,7 @@ def prove(
 
     with store(config) as found:
         books = show.books(found.ask(f"day {day}"))
-    print(books.json if as_json else books.text, end="")
+    print(books.json, end="") if as_json else tell(books.text, end="")
     raise typer.Exit(0 if books.complete else 1)
 
 
@@ -78,8 +79,8 @@ def list_(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, la
             return
         count = 0
         for count, letter in enumerate(letters, 1):  # noqa: B007  the count is used after the loop
-            print(show.dead_letter(letter))
-    print(show.dead_count(count))
+            tell(show.dead_letter(letter))
+    tell(show.dead_count(count))
 
 
 @dead.command()

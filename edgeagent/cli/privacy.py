@@ -11,6 +11,7 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli.agent import ask, read_or_exit
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.errors import ConfigError, EdgeAgentError
 
@@ -69,7 +70,7 @@ def audit(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, la
 
 @app.command()
 def key(
-    gateway: Annotated[str, typer.Argument(help="Id of the gateway, e.g. GW-0147.")],
+    gateway: Annotated[str, typer.Argument(help="Id of the gateway, e.g. GW-0147. ゲートウェイの id。")],
     city_key: Annotated[Path, typer.Option("--city-key", help="File with the city's own secret. 自治体の鍵。")],
     lang: LangOption = None,
 ) -> None:
@@ -83,7 +84,9 @@ def key(
 def hash_(
     ids: Ids,
     key: KeyFile,
-    profile: Annotated[list[str] | None, typer.Option("--profile", help="Name of a tag profile of such ids.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", help="Name of a tag profile of such ids. タグのプロファイル名。")
+    ] = None,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
@@ -104,9 +107,11 @@ def resolve(
     name: Annotated[str, typer.Argument(help="Pseudonym, alias or entity id. 仮名またはエンティティ id。")],
     ids: Ids,
     key: KeyFile,
-    gateway: Annotated[str, typer.Option("--gateway", help="Id of the gateway, e.g. GW-0147.")],
+    gateway: Annotated[str, typer.Option("--gateway", help="Id of the gateway, e.g. GW-0147. ゲートウェイの id。")],
     day: Annotated[str, typer.Option("--day", help="UTC date of observedAt, e.g. 2026-11-23. 観測日 (UTC)。")],
-    profile: Annotated[list[str] | None, typer.Option("--profile", help="Name of a tag profile of such ids.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", help="Name of a tag profile of such ids. タグのプロファイル名。")
+    ] = None,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
@@ -165,27 +170,27 @@ def _tags(file: Path, profiles: list[str]) -> list[tuple[str, str]]:
 
 def _show(found: Audit, left: Privacy | None) -> None:
     say = {name: text[messages.language()] for name, text in WORDS.items()}
-    print(say["disk"])
+    tell(say["disk"])
     for file in found.files:
-        print(f"  {file.bytes:>10}  {file.file}  {messages.text(f'privacy.{file.what}', {}, messages.language()).what}")
-    print(say["stored"])
+        tell(f"  {file.bytes:>10}  {file.file}  {messages.text(f'privacy.{file.what}', {}, messages.language()).what}")
+    tell(say["stored"])
     _fields([(one.kind, one.field, one.readings) for one in found.stored], say["none"])
     if left is None:
-        print(say["off"])
+        tell(say["off"])
     else:
-        print(say["left"].format(hours=left.up_s / 3600))
+        tell(say["left"].format(hours=left.up_s / 3600))
         for uplink, fields in left.left.items():
-            print(f"  {uplink}")
+            tell(f"  {uplink}")
             _fields([(one.kind, one.field, one.readings) for one in fields], say["none"])
     raw = [(one.place, one.what, one.found) for one in found.raw]
     raw += [(uplink, "sent", count) for uplink, count in (left.raw if left else {}).items() if count]
     if not raw:
-        print(say["fine"])
+        tell(say["fine"])
         return
-    print(say["raw"])
+    tell(say["raw"])
     for place, what, count in raw:
-        print(f"  {place}: {messages.text(f'privacy.{what}', {}, messages.language()).what} ×{count}")
-    print(say["hint"])
+        tell(f"  {place}: {messages.text(f'privacy.{what}', {}, messages.language()).what} ×{count}")
+    tell(say["hint"])
 
 
 def _fields(fields: list[tuple[str, str, int]], none: str) -> None:
@@ -194,8 +199,8 @@ def _fields(fields: list[tuple[str, str, int]], none: str) -> None:
     for kind, name, count in fields:
         kinds.setdefault(kind, []).append(f"{name} ×{count}")
     for kind, names in kinds.items():
-        print(f"    {kind}")
+        tell(f"    {kind}")
         for name in names:
-            print(f"      {name}")
+            tell(f"      {name}")
     if not kinds:
-        print(f"    {none}")
+        tell(f"    {none}")

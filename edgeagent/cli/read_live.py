@@ -15,6 +15,7 @@ import msgspec
 
 from edgeagent import calibrations, profiles
 from edgeagent.cli import show_install
+from edgeagent.cli.columns import tell
 from edgeagent.clock import SystemClock
 from edgeagent.config import Config, SourceSection
 from edgeagent.daemon import build, control
@@ -59,7 +60,7 @@ def calibrate(
     if as_json:
         print(json.dumps(msgspec.to_builtins(kept), ensure_ascii=False))
     else:
-        print(show_install.comparisons(kept, changed=undo or staff is not None), end="")
+        tell(show_install.comparisons(kept, changed=undo or staff is not None), end="")
     return 0
 
 
@@ -81,7 +82,7 @@ class _Seen:
             self.problems[what.code] += 1
             self._said[what.code] = what
             if first and not self._quiet:
-                print(show_install.problem(what), end="", file=sys.stderr)
+                tell(show_install.problem(what), end="", file=sys.stderr)
             return False
         self.readings.append(what)
         if not self._quiet:
@@ -104,9 +105,9 @@ class _Seen:
         if self._plot:
             shown = show_install.chart(list(self.readings), size.columns, min(max(size.lines - 6, 4), 16))
             print(("\x1b[H\x1b[2J" if sys.stdout.isatty() else "") + shown, end="", flush=True)
-        print(show_install.reading(reading), end="", flush=True)
+        tell(show_install.reading(reading), end="")
         if len(self.readings) == 1 and self._profile and self._profile.blocks and not self._plot:
-            print(show_install.registers(list(look.words(self._profile, reading.facts.get("raw", "")))), end="")
+            tell(show_install.registers(list(look.words(self._profile, reading.facts.get("raw", "")))), end="")
 
 
 async def _watch(config: Config, one: SourceSection, seen: _Seen) -> None:
@@ -163,7 +164,7 @@ def _from_agent(config: Config, source: str, busy: EdgeAgentError) -> Reading:
     found = next((s for s in status.sources if s.id == source and s.last), None)
     if found is None:
         raise busy
-    print(show_install.note("install.held-by-agent", {"source": source}), end="", file=sys.stderr)
+    tell(show_install.note("install.held-by-agent", {"source": source}), end="", file=sys.stderr)
     return _as_reading(found)
 
 

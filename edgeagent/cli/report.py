@@ -176,7 +176,7 @@ def _show_verified(found: Verified) -> None:
 
 
 def _line(mark: str, text: str) -> None:
-    first, *rest = wrap(text, columns(), f"{mark} ", "  ")
+    first, *rest = wrap(text, columns(), f"{mark} ", "  ", whole=True)
     print("\n".join([first.replace(mark, coloured(mark), 1), *rest]))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import JsonOption, LangOption
 from edgeagent.cli.scan_ble import ble
 from edgeagent.cli.scan_camera import camera
@@ -38,13 +39,13 @@ def serial(
     from edgeagent.install import serial_ports
 
     found = serial_ports.ports()
-    print(show_install.ports_json(found) if as_json else show_install.ports(found), end="")
+    print(show_install.ports_json(found), end="") if as_json else tell(show_install.ports(found), end="")
     raise typer.Exit(0 if found else 3)
 
 
 @app.command()
 def modbus(
-    port: Annotated[str, typer.Option("--port", "-p", help="/dev/serial/by-id/… シリアルポート。")],
+    port: Annotated[str, typer.Option("--port", "-p", help="Serial port, /dev/serial/by-id/…. シリアルポート。")],
     units: Annotated[str, typer.Option("--units", help="e.g. 1-20,246. 装置番号。", show_default=False)] = "",
     baud: Annotated[str, typer.Option("--baud", help="e.g. 9600,19200. ボーレート。", show_default=False)] = "",
     frame: Annotated[str, typer.Option("--frame", help="e.g. 8N1,8E1. パリティ等。", show_default=False)] = "",

@@ -12,6 +12,7 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli.agent import read_or_exit
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, JsonOption, LangOption
 from edgeagent.errors import ConfigError, EdgeAgentError
 
@@ -115,7 +116,7 @@ class _Scan:
 
             print("\n".join(_line(row, shutil.get_terminal_size().columns) for row in rows))
         else:
-            print(self._say["none"])
+            tell(self._say["none"])
         return 0 if rows else 1
 
     async def enrol(self, alias: str) -> int:
@@ -139,10 +140,10 @@ class _Scan:
         if self._json:
             print(json.dumps({"hash": held.hash, "alias": alias, "new": new}, ensure_ascii=False))
             return 0
-        print("\a" + self._say["enrolled" if new else "again"].format(hash=held.hash[:8], alias=alias).rstrip())
-        print(self._say["restart"])
+        tell("\a" + self._say["enrolled" if new else "again"].format(hash=held.hash[:8], alias=alias).rstrip())
+        tell(self._say["restart"])
         if self._section is None or not self._section.enrolled:
-            print(self._say["set"])
+            tell(self._say["set"])
         return 0
 
     async def walk(self) -> int:
@@ -184,7 +185,7 @@ class _Scan:
             print(json.dumps(msgspec.to_builtins(result)))
             return
         weakest = "-" if result.weakest_dbm is None else f"{result.weakest_dbm:.0f}"
-        print(
+        tell(
             self._say["walked"].format(
                 seconds=result.seconds, heard=result.heard, here=result.here, gap=result.longest_gap_s, weakest=weakest
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeagent import messages
-from edgeagent.cli.columns import coloured, columns, wrap
+from edgeagent.cli.columns import coloured, columns, tell, wrap
 from edgeagent.cli.options import JsonOption, LangOption
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def camera(
     if as_json:
         print(json.dumps({"cameras": [_document(*pair) for pair in told], "stopped": stopped}, ensure_ascii=False))
     elif not found:
-        print("\n".join(_note("scan.no-cameras", {}, "")))
+        tell("\n".join(_note("scan.no-cameras", {}, "")))
     if stopped:
         raise typer.Exit(_STOPPED)
     works = [one for one, seen in told if isinstance(seen, camera_scan.Shown)]
@@ -73,7 +73,7 @@ def _look(
                 told.append((one, seen))
                 line.clear()
                 if not as_json:
-                    print("\n".join(lines_of(one, seen)), flush=True)
+                    tell("\n".join(lines_of(one, seen)))
 
         try:
             asyncio.run(scan())

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from edgeagent.cli import show_install
+from edgeagent.cli.columns import tell
 from edgeagent.clock import SystemClock
 from edgeagent.errors import ConfigError
 from edgeagent.install import modbus_scan
@@ -45,7 +46,7 @@ def run(port: str, units: str, baud: str, frame: str, *, as_json: bool) -> int:
                     continue
                 found.append(one)
                 if not as_json:
-                    print(show_install.device(one), end="", flush=True)
+                    tell(show_install.device(one), end="")
 
         try:
             asyncio.run(scan())
@@ -55,7 +56,7 @@ def run(port: str, units: str, baud: str, frame: str, *, as_json: bool) -> int:
         told = {"devices": msgspec.to_builtins(found), "other_settings": msgspec.to_builtins(lines), "stopped": stopped}
         print(json.dumps(told, ensure_ascii=False))
     elif not found:
-        print(show_install.nobody(port, lines), end="")
+        tell(show_install.nobody(port, lines), end="")
     if stopped:
         return _STOPPED
     return 0 if found else _NOTHING

@@ -33,9 +33,9 @@ def text() -> str:
             f"{MODEL} {__version__}\n"
             f"Security updates until {SUPPORTED_UNTIL} at least.\n"
             "Report a weakness privately: README, section 'Security'.\n"
-            f"A first answer within {ANSWER_DAYS} working days, a fix within {FIX_DAYS} days;\n"
+            f"A first answer within {ANSWER_DAYS} working days, a fix within {FIX_DAYS} days; "
             "please do not publish before that.\n"
-            "Updates are signed, checked before they are installed, and go back by themselves if the gateway\n"
+            "Updates are signed, checked before they are installed, and go back by themselves if the gateway "
             "does not work with them. Security fixes come before features.\n"
             "Parts list: edgeagent_<version>.cdx.json (CycloneDX), beside the package."
         ),

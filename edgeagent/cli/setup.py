@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeagent import messages
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.errors import ConfigError, Refused
 
@@ -79,7 +80,7 @@ def _answers(file: Path | None, *, as_json: bool) -> Answers:
         ]
         print(json.dumps({"ok": False, "exit": _USAGE, "errors": errors}, ensure_ascii=False))
     for text in said:
-        print(f"✗ {file}: {text.what}" + (f"\n  → {text.remedy}" if text.remedy else ""), file=sys.stderr)
+        tell(f"✗ {file}: {text.what}" + (f"\n  → {text.remedy}" if text.remedy else ""), file=sys.stderr)
     raise typer.Exit(_USAGE)
 
 

@@ -13,7 +13,7 @@ from edgeagent import messages
 from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
 from edgeagent.ports import DayBooks, DeadLetter, OutboxPlan, OutboxStats
 from edgeagent.reading import Quantity
-from edgeagent.words import quantity, span
+from edgeagent.words import named, quantity, span
 
 __all__ = ["Books", "books", "dead_count", "dead_letter", "headlines", "outbox", "plan", "retried", "status", "taken"]
 
@@ -38,12 +38,17 @@ WORDS = {
     "thinned": {"ja": "間引き", "en": "thinned"},
     "ago": {"ja": "前", "en": " ago"},
     "nothing yet": {"ja": "まだ値なし", "en": "nothing yet"},
+    "synced": {"ja": "同期済", "en": "synced"},
+    "ok": {"ja": "正常", "en": "ok"},
+    "idle": {"ja": "待機", "en": "idle"},
+    "down": {"ja": "不通", "en": "down"},
     "up": {"ja": "稼働", "en": "up"},
     "clock": {"ja": "時計", "en": "clock"},
     "sent": {"ja": "通信量", "en": "sent"},
     "reading": {"ja": "件", "en": "reading"},
     "not over": {"ja": "途中経過", "en": "not over yet"},
-    "unsynced": {"ja": "時計が未同期の間の測定値", "en": "readings taken before the clock was set"},
+    "unsynced": {"ja": "未同期", "en": "unsynced"},
+    "undated": {"ja": "時計が未同期の間の測定値", "en": "readings taken before the clock was set"},
     "complete": {"ja": "すべて送達済み", "en": "everything was acknowledged"},
     "incomplete": {"ja": "未送達または欠落あり", "en": "not everything was acknowledged"},
     "month": {"ja": "今月", "en": "this month"},
@@ -63,7 +68,10 @@ _BREAKDOWN = 2
 def status(answer: bytes) -> str:
     """The answer to `status` as text."""
     now = msgspec.json.decode(answer, type=Status)
-    lines = [f"{now.gateway}  edgeagent {now.version}  {_w('up')} {span(now.up_s)}  {_w('clock')} {now.clock}", ""]
+    lines = [
+        f"{now.gateway}  edgeagent {now.version}  {_w('up')} {span(now.up_s)}  {_w('clock')} {_state(now.clock)}",
+        "",
+    ]
     lines += [_w("sources"), *(line for s in now.sources for line in _source(s)), ""]
     lines += [_w("uplinks"), *(line for u in now.uplinks for line in _uplink(u)), ""]
     lines += _outbox(now.outbox)
@@ -108,7 +116,7 @@ def books(answer: bytes) -> Books:
         lines.append(f"  {mark} {name}  {_w('waiting')} {owed.waiting} · {_w('dead')} {owed.dead}")
     lines.append(f"  {_w('thinned')} {now.thinned} · {_w('lost')} {now.lost}")
     if now.unsynced:
-        lines.append(f"  ! {_w('unsynced')} {now.unsynced}")
+        lines.append(f"  ! {_w('undated')} {now.unsynced}")
     lines.append(f"{'✓' if complete else '✗'} {_w('complete' if complete else 'incomplete')}")
     document = {**msgspec.to_builtins(now), "complete": complete}
     return Books("\n".join(lines) + "\n", json.dumps(document, ensure_ascii=False) + "\n", complete)
@@ -148,7 +156,7 @@ def _source(one: SourceStatus) -> list[str]:
     if one.age_s is None:
         lines.append(f"      {_w('nothing yet')}")
     else:
-        shown = [quantity(name, value) for name, value in headlines(one.last)]
+        shown = [quantity(named(name, messages.language()), value) for name, value in headlines(one.last)]
         lines += [f"      {' · '.join(shown)}", f"      {span(one.age_s)}{_w('ago')}, n={one.readings}"]
     if one.problems:
         counted = ", ".join(f"{code} ×{n}" for code, n in one.problems.items())
@@ -161,7 +169,7 @@ def _source(one: SourceStatus) -> list[str]:
 def _uplink(one: UplinkStatus) -> list[str]:
     mark = {"ok": "✓", "idle": "·"}.get(one.state, "✗")
     lines = [
-        f"  {mark} {one.id}  ({one.driver}, {one.state})",
+        f"  {mark} {one.id}  ({one.driver}, {_state(one.state)})",
         f"      {_w('acknowledged')} {one.acknowledged} · {_w('waiting')} {one.waiting}"
         + (f" · {_w('oldest')} {span(one.oldest_s)}" if one.waiting else "")
         + (f" · {_w('dead')} {one.dead}" if one.dead else ""),
@@ -199,3 +207,8 @@ def _say(problem: Problem) -> str:
 
 def _w(word: str) -> str:
     return WORDS[word][messages.language()]
+
+
+def _state(word: str) -> str:
+    """A state of the agent; one of a newer agent as it is."""
+    return _w(word) if word in WORDS else word

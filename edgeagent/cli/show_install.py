@@ -14,7 +14,7 @@ from edgeagent.install.look import Word
 from edgeagent.install.modbus_scan import Found, Line
 from edgeagent.install.serial_ports import Port
 from edgeagent.reading import Reading
-from edgeagent.words import quantity
+from edgeagent.words import named, quantity
 
 __all__ = [
     "chart",
@@ -72,7 +72,7 @@ def device(found: Found) -> str:
     setting = f"  {found.baud} {found.frame}" if found.baud else ""
     lines = [f"✓ {_w('unit')} {found.unit}{setting}"]
     for guess in found.guesses:
-        values = " · ".join(f"{name} {value:g}" for name, value in guess.values.items())
+        values = " · ".join(f"{named(name, messages.language())} {value:g}" for name, value in guess.values.items())
         lines.append(f"    {guess.profile}  @{guess.address}")
         lines.append(f"      {values}")
     if not found.guesses:
@@ -91,7 +91,8 @@ def nobody(port: str, lines: Sequence[Line]) -> str:
 
 def reading(one: Reading) -> str:
     """One reading on one line, with the reasons of what is missing."""
-    shown = " · ".join(quantity(name, value) for name, value in one.quantities.items())
+    lang = messages.language()
+    shown = " · ".join(quantity(named(name, lang), value) for name, value in one.quantities.items())
     reasons = [f"{k.removeprefix('reason:')}: {v}" for k, v in one.facts.items() if k.startswith("reason:")]
     return f"{shown}\n" + "".join(f"    ! {reason}\n" for reason in reasons)
 

@@ -10,6 +10,7 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli.agent import ask
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False, l
         refused = msgspec.to_builtins(Slots(folder).record().refused)
         print(json.dumps({**msgspec.to_builtins(said), "refused": refused}, ensure_ascii=False))
     else:
-        print(_status(said, folder))
+        tell(_status(said, folder))
 
 
 @app.command()
@@ -117,7 +118,7 @@ def verify(
         print(json.dumps({"ok": True, "files": msgspec.to_builtins(found)}, ensure_ascii=False))
         return
     for one in found:
-        print(f"✓ {one.file}  {_w('signed')}\n    {one.sha256}")
+        tell(f"✓ {one.file}  {_w('signed')}\n    {one.sha256}")
 
 
 @app.command()
@@ -144,7 +145,7 @@ def explain(
         ]
         print(json.dumps({"settings": rows}, ensure_ascii=False, default=str))
     else:
-        print("\n".join(line for leaf in found for line in _leaf(leaf)))
+        tell("\n".join(line for leaf in found for line in _leaf(leaf)))
 
 
 def _running(config: Path) -> Agent:
@@ -173,7 +174,7 @@ def _show_poll(note: PollNote, *, as_json: bool) -> None:
 
         print(msgspec.json.encode(note).decode())
     else:
-        print(f"✓ {_w(note.what)}  ({note.where}, {_w('desired')} {note.seen_sequence}, {note.fetched} B)")
+        tell(f"✓ {_w(note.what)}  ({note.where}, {_w('desired')} {note.seen_sequence}, {note.fetched} B)")
 
 
 def _status(said: Reported, folder: Path) -> str:

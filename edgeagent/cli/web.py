@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from typing import Annotated
 
 import typer
 
 from edgeagent import messages
+from edgeagent.cli.columns import tell as say
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 
 __all__ = ["web"]
@@ -29,9 +28,9 @@ def web(
     import asyncio
     import signal
 
+    from edgeagent.cli import show_qr
     from edgeagent.cli.web_offers import offers as offered
     from edgeagent.clock import SystemClock
-    from edgeagent.install import qr
     from edgeagent.web import addresses, certificate
     from edgeagent.web.gate import Gate
     from edgeagent.web.run import serve
@@ -40,7 +39,7 @@ def web(
 
     def tell(event: str, **facts: object) -> None:
         if event in ("page-entered", "page-refused") and not as_json:
-            print(_w(event.replace("page-", "terminal-"), **facts), flush=True)
+            say(_w(event.replace("page-", "terminal-"), **facts))
 
     offers = offered(config, clock, tell)
     listeners = addresses.listen(addresses.plain(listen) if listen else addresses.lan(), port)
@@ -52,13 +51,12 @@ def web(
         opened = {"links": links, "code": gate.token, "fingerprint": tls.fingerprint, "minutes": minutes}
         print(json.dumps(opened), flush=True)
     else:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        print(f"{_w('terminal-open')}  {offers.gateway}\n")
-        print(qr.terminal(qr.matrix(links[0]), colour=colour))
+        say(f"{_w('terminal-open')}  {offers.gateway}\n")
+        print(show_qr.shown(links[0]))
         print("".join(f"  {link}\n" for link in links))
-        print(_w("terminal-print"))
-        print("".join(f"  {tls.fingerprint[at : at + 23]}\n" for at in range(0, 95, 24)) + _w("terminal-warn"))
-        print(_w("terminal-end", minutes=f"{minutes:g}"), flush=True)
+        say(_w("terminal-print"))
+        say("".join(f"  {tls.fingerprint[at : at + 23]}\n" for at in range(0, 95, 24)) + _w("terminal-warn"))
+        say(_w("terminal-end", minutes=f"{minutes:g}"))
     signal.signal(signal.SIGTERM, _end)
     offers.note("page-opened", addresses=", ".join(served))
     why = "asked"
@@ -68,7 +66,8 @@ def web(
         pass
     finally:
         offers.note("page-closed", why=why)
-    print(json.dumps({"ok": why != "wrong-tokens", "closed": why}) if as_json else f"\n{_w(f'terminal-{why}')}")
+    closed = json.dumps({"ok": why != "wrong-tokens", "closed": why})
+    print(closed) if as_json else say(f"\n{_w(f'terminal-{why}')}")
     raise typer.Exit(5 if why == "wrong-tokens" else 0)
 
 

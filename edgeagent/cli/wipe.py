@@ -10,6 +10,7 @@ import typer
 
 from edgeagent import messages
 from edgeagent.cli.agent import ask, state_dir_of
+from edgeagent.cli.columns import tell
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 from edgeagent.errors import EdgeAgentError, Refused
 
@@ -48,7 +49,7 @@ def wipe(
         if not sys.stdin.isatty():
             raise Refused("wipe.not-confirmed", path=state_dir)
         for one in found:
-            print(f"  {one.bytes:>10}  {one.file}")
+            tell(f"  {one.bytes:>10}  {one.file}")
         if not typer.confirm(say["ask"].format(n=len(found), mb=size, path=state_dir)):
             raise Refused("wipe.not-confirmed", path=state_dir)
     removed = room.empty(state_dir)
@@ -56,12 +57,12 @@ def wipe(
         print(json.dumps({"ok": True, "state_dir": str(state_dir), "removed": [one.file for one in removed]}))
         return
     if not removed:
-        print(say["nothing"])
+        tell(say["nothing"])
         return
     for one in removed:
-        print(f"  {one.bytes:>10}  {one.file}")
-    print(say["done"].format(n=len(removed), path=state_dir))
-    print(say["flash"])
+        tell(f"  {one.bytes:>10}  {one.file}")
+    tell(say["done"].format(n=len(removed), path=state_dir))
+    tell(say["flash"])
 
 
 def _runs(config: ConfigOption) -> bool:

@@ -21,7 +21,7 @@ from edgeagent.config import Config, SourceSection
 from edgeagent.daemon import asking
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.history import History, Trace
-from edgeagent.install import doctor, look, report_facts, report_seal, serial_ports
+from edgeagent.install import doctor, look, report_gather, report_seal, serial_ports
 from edgeagent.install.doctor_item import Item
 from edgeagent.install.doctor_world import world as world_of
 from edgeagent.install.identity import Identity, as_owner
@@ -105,15 +105,15 @@ async def make(
         site=site,
         installer=installer,
         gateway=_gateway(world.config),
-        box=report_facts.box(world.root),
+        box=report_gather.box(world.root),
         versions={"edgeagent": __version__, "python": platform.python_version()},
-        package_sha256=await asyncio.to_thread(report_facts.package_sha256),
+        package_sha256=await asyncio.to_thread(report_gather.package_sha256),
         config_file=str(config),
-        config_sha256=report_facts.sha256_of(config),
-        running_sha256=report_facts.sha256_of(world.state_dir / "update" / "running.toml"),
+        config_sha256=report_gather.sha256_of(config),
+        running_sha256=report_gather.sha256_of(world.state_dir / "update" / "running.toml"),
         certificate_sha256=signer.sha256 if signer else "",
-        models=report_facts.models(world.config),
-        devices=report_facts.measured(
+        models=report_gather.models(world.config),
+        devices=report_gather.measured(
             world.config, world.devices, serial_ports.ports(), staff_m=staff_m, levels_m=levels, serials=serials or {}
         ),
         hydrographs=curves,

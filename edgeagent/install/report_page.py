@@ -19,7 +19,7 @@ from edgeagent.install.report_seal import SLOT
 from edgeagent.install.report_style import STYLE
 from edgeagent.install.report_words import words
 from edgeagent.reading import Quality, Quantity, Unit
-from edgeagent.words import quantity
+from edgeagent.words import named, quantity
 
 __all__ = ["drawing_size", "page", "qr_text"]
 
@@ -145,7 +145,7 @@ def _device(one: Measured, say: Mapping[str, str], lang: str) -> str:
         told = "" if one.staff_m is None else f" ({say['staff']} {staff})"
         failing = f'<span class="failed">✗ {_e(say["failing"])}</span>{_e(told)}'
         return f'{begin}<td colspan="4">{failing}<br><small>{_e(_why(one.why, lang))}</small></td></tr>'
-    shown = "<br>".join(_e(text) for text in _values(one, say)) + f" <small>n={one.reads}</small>"
+    shown = "<br>".join(_e(text) for text in _values(one, lang)) + f" <small>n={one.reads}</small>"
     difference = "–" if one.difference_m is None else f"{one.difference_m * 100:+.1f} cm"
     if one.agrees is None:
         verdict = _e("–" if one.level_m is None else say["not compared"])
@@ -161,18 +161,18 @@ def _place(place: str) -> str:
     return place.rpartition("/")[2] if place.startswith("/dev/") and "/by-" in place else place
 
 
-def _values(one: Measured, say: Mapping[str, str]) -> Iterator[str]:
+def _values(one: Measured, lang: str) -> Iterator[str]:
     """The level that was held against the staff, then what says most."""
     order = sorted(one.values, key=lambda v: _FIRST.index(v.name) if v.name in _FIRST else len(_FIRST))
     for value in order[:_SHOWN]:
         if value.name == "level" and one.level_m is not None:
-            yield f"{say['level']} {one.level_m:.3f} m"
+            yield f"{named('level', lang)} {one.level_m:.3f} m"
         else:
-            yield _value(value, say)
+            yield _value(value, lang)
 
 
-def _value(one: Value, say: Mapping[str, str]) -> str:
-    name = say.get(one.name, one.name)
+def _value(one: Value, lang: str) -> str:
+    name = named(one.name, lang)
     if one.value is True or one.value is False:
         return f"{name} {'✓' if one.value else '✗'}"
     return quantity(name, Quantity(one.value, Unit(one.unit), Quality(one.quality)))

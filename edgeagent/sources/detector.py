@@ -9,6 +9,7 @@ May import: errors vision; onnxruntime, cv2.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tomllib
@@ -171,7 +172,7 @@ def sha256_of(file: Path) -> str:
 
 def _card_beside(model: Path) -> Card:
     if not model.is_file():
-        raise ConfigError("camera.no-model", file=str(model), why="not found")
+        raise ConfigError("camera.no-model", file=str(model), why=os.strerror(errno.ENOENT))
     file = model.with_suffix(".toml")
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))

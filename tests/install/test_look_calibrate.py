@@ -92,7 +92,7 @@ def test_calibrate_from_the_staff_gauge_and_back(tmp_path, capsys, monkeypatch):
 
     def level():
         read_live.run("g", config, count=1, plot=False, as_json=False)
-        return capsys.readouterr().out.partition("level ")[2][:7]
+        return capsys.readouterr().out.partition("水位 ")[2][:7]
 
     with ModbusSlave({1: registers_from({0x20: 2300})}) as slave:
         config = config_of(tmp_path, slave.path, more="calibrate = { offset_m = 0.01 }")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from edgeagent.cli import app
 from edgeagent.errors import ConfigError
-from edgeagent.install import doctor_probe_devices, report, report_facts, report_seal, report_verify
+from edgeagent.install import doctor_probe_devices, report, report_gather, report_seal, report_verify
 from edgeagent.install.identity import Identity
 from edgeagent.install.tag_scan import write_walk_test
 from edgeagent.install.tag_survey import WalkTest
@@ -64,7 +64,7 @@ async def test_a_signed_report_with_what_the_staff_gauge_shows(tmp_path):
     (one,) = told["devices"]
     assert (one["level_m"], one["staff_m"], one["difference_m"], one["agrees"]) == (1.52, 1.51, 0.01, True)
     assert one["serial"] == "LX-80-77123" and one["about"] == "geolux-lx80-modbus" and one["reads"] == 3
-    assert told["config_sha256"] == report_facts.sha256_of(tmp_path / "config.toml")
+    assert told["config_sha256"] == report_gather.sha256_of(tmp_path / "config.toml")
     assert told["walk"]["heard"] == 0.97 and told["versions"]["edgeagent"]
     assert {c["state"] for c in told["doctor"]} <= {"ok", "warning", "failed", "skipped"} and len(told["doctor"]) > 20
     (curve,) = told["hydrographs"]
@@ -118,12 +118,34 @@ async def test_a_reading_for_nobody_and_a_folder_that_is_none(tmp_path):
 def test_the_package_is_known_by_one_number(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "one.py").write_text("1")
-    before = report_facts.package_sha256(tmp_path)
+    before = report_gather.package_sha256(tmp_path)
     (tmp_path / "a" / "__pycache__").mkdir()
     (tmp_path / "a" / "__pycache__" / "one.pyc").write_text("x")
-    assert report_facts.package_sha256(tmp_path) == before
+    assert report_gather.package_sha256(tmp_path) == before
     (tmp_path / "a" / "one.py").rename(tmp_path / "a" / "two.py")
-    assert report_facts.package_sha256(tmp_path) != before
+    assert report_gather.package_sha256(tmp_path) != before
+
+
+def test_the_computer_and_a_camera_are_known_by_what_they_say(tmp_path):
+    assert report_gather.box(tmp_path).model == report_gather.box(tmp_path).serial == ""
+    tree, etc = tmp_path / "proc" / "device-tree", tmp_path / "etc"
+    for folder in (tree, etc):
+        folder.mkdir(parents=True)
+    (tree / "model").write_text("Raspberry Pi 4 Model B Rev 1.5\0")
+    (tree / "serial-number").write_text("10000000a1b2c3d4\0")
+    (etc / "os-release").write_text('# one\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n')
+    found = report_gather.box(tmp_path)
+    assert (found.model, found.serial) == ("Raspberry Pi 4 Model B Rev 1.5", "10000000a1b2c3d4")
+    assert found.system == "Debian GNU/Linux 12 (bookworm)"
+    usb = tmp_path / "sys" / "devices" / "usb1" / "1-1"
+    (usb / "1-1:1.0").mkdir(parents=True)
+    (usb / "serial").write_text("7F2A9C10\n")
+    (tmp_path / "sys" / "class" / "video4linux" / "video0").mkdir(parents=True)
+    (tmp_path / "sys" / "class" / "video4linux" / "video0" / "device").symlink_to(usb / "1-1:1.0")
+    (tmp_path / "video0").write_text("")
+    (tmp_path / "usb-046d_C270-video-index0").symlink_to("video0")
+    assert report_gather.serial_of(str(tmp_path / "usb-046d_C270-video-index0"), tmp_path / "sys") == "7F2A9C10"
+    assert report_gather.serial_of("rtsp://192.168.1.20/stream", tmp_path / "sys") == ""
 
 
 def test_the_verb_and_its_verification(tmp_path):

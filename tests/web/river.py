@@ -1,10 +1,10 @@
 """What browsers are shown: a flood, a doubtful gauge, tags, a simulated road; nothing of it was ever filmed."""
 
+import functools
 import math
 import random
 
 import cv2
-import numpy as np
 
 from edgeagent.history import History, Level, Trace
 from edgeagent.reading import Quality, Quantity, Unit
@@ -37,17 +37,19 @@ def flood():
     return points
 
 
+@functools.cache
+def road():
+    """A PNG."""
+    frame = next(iter(RoadScene(DEMO_SEED, size=(640, 360)).frames(1)))
+    return cv2.imencode(".png", coarse(frame.image))[1].tobytes()
+
+
 class SimulatedRoad(Road):
     """A camera before a rendered road: one picture, blurred as the real one is."""
 
-    def __init__(self):
-        super().__init__()
-        frame = next(iter(RoadScene(DEMO_SEED, size=(640, 360)).frames(1)))
-        self.png = cv2.imencode(".png", coarse(frame.image))[1].tobytes()
-
     def pictures(self):
         for picture in super().pictures():
-            yield Picture(self.png, (640, 360), picture.seconds, 9)
+            yield Picture(road(), (640, 360), picture.seconds, 9)
 
     def check(self, lines):
         """The first line counts, any other has nobody on it."""
@@ -99,8 +101,3 @@ class River(World):
             "doctor": lambda _: checks, "sources": listed,
         }  # fmt: skip
         return super().offers(**{**given, **more})
-
-
-def picture_of(png):
-    """For tests that look into a picture: (H, W, 3)."""
-    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)

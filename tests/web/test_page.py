@@ -4,6 +4,7 @@ import contextlib
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.reading import Quality, Quantity, Unit
+from edgeagent.web import addresses
 from edgeagent.web.door import Limits
 from edgeagent.web.gate import TRIES, Gate
 from edgeagent.web.offers import Drawn
@@ -553,11 +555,47 @@ def test_sec_02_the_verb_shows_token_and_fingerprint_and_ends_by_itself(tmp_path
     assert link[2] not in "".join(events)
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0", "::", "example.org", "300.1.1.1"])
-def test_the_verb_listens_on_no_more_than_was_meant(tmp_path, listen):
+def test_the_verb_listens_on_no_more_than_was_meant(tmp_path):
+    for unfit in ("0.0.0.0", "::", "example.org", "300.1.1.1", ""):
+        with pytest.raises(ConfigError) as caught:
+            addresses.plain([unfit])
+        assert caught.value.code == "web.bad-listen"
     config = tmp_path / "c.toml"
     config.write_text(f'[gateway]\nid = "G-1"\nstate_dir = "{tmp_path}"\n')
-    words = [sys.executable, "-m", "edgeagent", "web", "-c", config, "--listen", listen, "--lang", "en"]
+    words = [sys.executable, "-m", "edgeagent", "web", "-c", config, "--listen", "0.0.0.0", "--lang", "en"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert listen in done.stderr and "Traceback" not in done.stderr
+    assert "0.0.0.0" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_and_nothing_stays_open(page):
+    with pytest.raises(EdgeAgentError) as caught:
+        addresses.listen(["127.0.0.1"], page.port)
+    assert caught.value.code == "web.cannot-listen"
+    assert caught.value.facts["where"] == f"127.0.0.1:{page.port}"
+    with pytest.raises(EdgeAgentError) as caught:
+        addresses.listen([], 8088)
+    assert caught.value.code == "web.no-address"
+
+
+def test_neither_loopback_nor_the_mobile_line_is_a_local_network(monkeypatch):
+    import fcntl  # noqa: PLC0415
+
+    found = {  # name: flags, address
+        "lo": (0x49, "127.0.0.1"), "eth0": (0x1043, "192.168.8.1"), "wlan0": (0x1043, "10.1.2.3"),
+        "ppp0": (0x10D1, "10.64.0.9"), "wwan0": (0x41, "10.64.0.8"), "eth1": (0x1002, "192.168.9.1"),
+        "eth2": (0x1043, "203.0.113.5"), "eth3": (0x1043, "8.8.4.4"), "docker0": (0x1043, "172.17.0.1"), "tun0": (0x1043, None),
+    }  # fmt: skip
+
+    def ioctl(_, request, asked):
+        flags, address = found[asked.split(b"\0")[0].decode()]
+        if request == 0x8913:
+            return asked[:16] + struct.pack("H", flags) + asked[18:]
+        if address is None:
+            raise OSError(99, "Cannot assign requested address")
+        return asked[:20] + socket.inet_aton(address) + asked[24:]
+
+    monkeypatch.setattr(socket, "if_nameindex", lambda: list(enumerate(found)))
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    assert addresses.lan()[:2] == ["10.1.2.3", "192.168.8.1"]
+    assert not {"127.0.0.1", "10.64.0.9", "10.64.0.8", "192.168.9.1", "8.8.4.4", "172.17.0.1"} & set(addresses.lan())

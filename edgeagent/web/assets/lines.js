@@ -7,11 +7,12 @@ const source = aim.dataset.source;
 const lines = JSON.parse(aim.dataset.lines);
 let size = [640, 360];
 let watching = false;
+let shapes = [];
 
 function made(name, attributes, ...inside) {
   const svg = ["g", "line", "circle", "path", "text"].includes(name);
   const one = svg ? document.createElementNS(SVG, name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
+  set(one, attributes);
   one.append(...inside);
   return one;
 }
@@ -39,13 +40,8 @@ function arrow(line) {
 }
 
 function handle(line, number, end) {
-  const reach = size[0] / at("view").clientWidth; // picture pixels in a screen pixel
-  const name = told("handle", { id: line.id, end: told(end) });
-  const knob = made("g", {
-    role: "slider", tabindex: "0", "aria-label": name, "aria-valuetext": place(line[end]),
-    "aria-valuenow": line[end][0], "aria-valuemin": 0, "aria-valuemax": size[0] - 1, "data-of": `${number} ${end}`,
-    transform: `translate(${line[end][0]} ${line[end][1]})`,
-  }, made("circle", { class: "reach", r: 28 * reach }), made("circle", { class: "knob", r: 11 * reach }));
+  const knob = made("g", { role: "slider", tabindex: "0", "data-of": `${number} ${end}` },
+    made("circle", { class: "reach" }), made("circle", { class: "knob" }));
   knob.addEventListener("keydown", (event) => {
     const way = { ArrowDown: WAYS.down, ArrowUp: WAYS.up, ArrowLeft: WAYS.left, ArrowRight: WAYS.right }[event.key];
     if (!way) return;
@@ -55,37 +51,56 @@ function handle(line, number, end) {
   });
   knob.addEventListener("pointerdown", (event) => {
     event.preventDefault();
-    const svg = at("lines");
-    svg.setPointerCapture(event.pointerId);
+    knob.focus();
+    knob.setPointerCapture(event.pointerId);
     const follow = (moved) => {
-      const box = svg.getBoundingClientRect();
+      const box = at("lines").getBoundingClientRect();
       move(line, end, ((moved.clientX - box.left) / box.width) * size[0], ((moved.clientY - box.top) / box.height) * size[1]);
     };
-    svg.addEventListener("pointermove", follow);
-    const done = () => svg.removeEventListener("pointermove", follow);
-    svg.addEventListener("pointerup", done, { once: true });
-    svg.addEventListener("pointercancel", done, { once: true });
+    knob.addEventListener("pointermove", follow);
+    const done = () => knob.removeEventListener("pointermove", follow);
+    knob.addEventListener("pointerup", done, { once: true });
+    knob.addEventListener("pointercancel", done, { once: true });
   });
   return knob;
 }
 
+// Made once per set of lines and then only moved: what a finger or the keyboard holds must not be replaced under it.
+function build() {
+  shapes = lines.map((line, number) => ({
+    strokes: [made("line", { class: "under" }), made("line", {})],
+    arrows: [made("path", { class: "under" }), made("path", {})],
+    label: made("text", {}),
+    knobs: { from: handle(line, number, "from"), to: handle(line, number, "to") },
+  }));
+  at("lines").replaceChildren(...shapes.flatMap((one) => [...one.strokes, ...one.arrows, one.label, one.knobs.from, one.knobs.to]));
+}
+
+function set(one, attributes) {
+  for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
+}
+
 function draw() {
-  const svg = at("lines");
-  const held = document.activeElement?.dataset?.of;
-  svg.setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
-  const drawn = lines.flatMap((line, number) => {
-    const ends = { x1: line.from[0], y1: line.from[1], x2: line.to[0], y2: line.to[1] };
+  const reach = size[0] / (at("view").clientWidth || size[0]); // picture pixels in a screen pixel
+  at("lines").setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
+  lines.forEach((line, number) => {
+    const shape = shapes[number];
     const [left, right] = line.from[0] < line.to[0] ? [line.from, line.to] : [line.to, line.from];
-    const label = { x: left[0] + (right[0] - left[0]) / 5 + 16, y: Math.max(24, Math.min(left[1], left[1] + (right[1] - left[1]) / 5) - 12) };
-    return [
-      made("line", { class: "under", ...ends }), made("line", ends),
-      made("path", { class: "under", d: arrow(line) }), made("path", { d: arrow(line) }),
-      made("text", { ...label, "font-size": size[0] / 26, "stroke-width": size[0] / 200 }, line.id),
-      handle(line, number, "from"), handle(line, number, "to"),
-    ];
+    const above = Math.max(24, left[1] + (right[1] - left[1]) / 5 - 12);
+    for (const one of shape.strokes) set(one, { x1: line.from[0], y1: line.from[1], x2: line.to[0], y2: line.to[1] });
+    for (const one of shape.arrows) set(one, { d: arrow(line) });
+    set(shape.label, { x: left[0] + (right[0] - left[0]) / 5 + 16, y: above, "font-size": size[0] / 26, "stroke-width": size[0] / 200 });
+    shape.label.textContent = line.id;
+    for (const [end, knob] of Object.entries(shape.knobs)) {
+      set(knob, {
+        "aria-label": told("handle", { id: line.id, end: told(end) }), "aria-valuetext": place(line[end]),
+        "aria-valuenow": line[end][0], "aria-valuemin": 0, "aria-valuemax": size[0] - 1,
+        transform: `translate(${line[end][0]} ${line[end][1]})`,
+      });
+      set(knob.firstChild, { r: 28 * reach });
+      set(knob.lastChild, { r: 11 * reach });
+    }
   });
-  svg.replaceChildren(...drawn);
-  if (held) svg.querySelector(`[data-of="${held}"]`)?.focus();
   for (const field of document.querySelectorAll("#editor input[type=number]")) {
     const line = lines[field.dataset.line];
     if (field !== document.activeElement) field.value = Math.round(line[field.dataset.end][field.dataset.axis]);
@@ -105,6 +120,7 @@ function field(line, number, end, axis) {
 }
 
 function editors() {
+  build();
   at("editor").replaceChildren(...lines.map((line, number) => {
     const name = made("input", { id: `line-${number}-id`, maxlength: 40, spellcheck: "false" });
     name.value = line.id;
@@ -114,7 +130,7 @@ function editors() {
     way.value = line.forward;
     way.addEventListener("change", () => { line.forward = way.value; draw(); });
     const remove = made("button", { type: "button", class: "second" }, told("remove"));
-    remove.addEventListener("click", () => { lines.splice(number, 1); editors(); draw(); });
+    remove.addEventListener("click", () => { lines.splice(number, 1); editors(); });
     return made("fieldset", { "data-line": number }, made("legend", {}, told("line", { id: line.id })),
       made("p", { class: "crossed" }), made("p", { class: "faults" }),
       made("label", { for: name.id }, told("line-id")), name,
@@ -122,6 +138,7 @@ function editors() {
       made("div", { class: "pair" }, field(line, number, "from", 0), field(line, number, "from", 1),
         field(line, number, "to", 0), field(line, number, "to", 1)), made("p", {}, remove));
   }));
+  draw();
 }
 
 function judged(found) {
@@ -186,7 +203,6 @@ at("add").addEventListener("click", () => {
   const y = Math.round(size[1] * 0.6);
   lines.push({ id: `line-${number}`, from: [Math.round(size[0] * 0.2), y], to: [Math.round(size[0] * 0.8), y], forward: "down" });
   editors();
-  draw();
 });
 at("save").addEventListener("click", async () => {
   trouble("");
