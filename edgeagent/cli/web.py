@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from edgeagent import messages
+from edgeagent.cli.columns import columns, wrap
 from edgeagent.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LangOption
 
 __all__ = ["web"]
@@ -57,8 +58,9 @@ def web(
         print(qr.terminal(qr.matrix(links[0]), colour=colour))
         print("".join(f"  {link}\n" for link in links))
         print(_w("terminal-print"))
-        print("".join(f"  {tls.fingerprint[at : at + 23]}\n" for at in range(0, 95, 24)) + _w("terminal-warn"))
-        print(_w("terminal-end", minutes=f"{minutes:g}"), flush=True)
+        print("".join(f"  {tls.fingerprint[at : at + 23]}\n" for at in range(0, 95, 24)))
+        for told in (_w("terminal-warn"), _w("terminal-end", minutes=f"{minutes:g}")):
+            print("\n".join(wrap(told, columns())), flush=True)
     signal.signal(signal.SIGTERM, _end)
     offers.note("page-opened", addresses=", ".join(served))
     why = "asked"
