@@ -44,9 +44,9 @@ def lasting(seconds: float, lang: str) -> str:
     return word("span-d", lang, d=days, h=hours % 24) if days else word("span-h", lang, h=hours, m=minutes % 60)
 
 
-def status(now: Status, history: History | None, lang: str) -> str:
-    """Every source: value, age, quality, alarm level, and the last day of a gauge."""
-    at = dt.datetime.now(JST) if history is None else dt.datetime.fromtimestamp(history.now_ms / 1000, JST)
+def status(now: Status, history: History | None, lang: str, now_ms: int) -> str:
+    """Every source: value, age, quality, alarm level, and the last day of a gauge; as of `now_ms`, UTC epoch."""
+    at = dt.datetime.fromtimestamp(now_ms / 1000, JST)
     told = f'<p class="when">{word("as-of", lang, time=f"{at:%H:%M:%S}")}</p>'
     if now.clock != "synced":
         told += f'<p class="note"><span aria-hidden="true">!</span> {word("unsynced", lang)}</p>'
