@@ -38,8 +38,8 @@ class Terminal:
 
     def __exit__(self, *_):
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
             self.kill()
+            self.process.kill()
             self.process.wait(30)
         os.close(self._far)
 
