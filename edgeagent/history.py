@@ -111,13 +111,15 @@ class Ring:
     def trace(self, now: Moment) -> Trace:
         """What is remembered of the day before `now`."""
         last = now.mono_ms // _MINUTE_MS
-        ahead_ms = now.wall_ms - now.mono_ms
         newest = -1 if self._newest is None else self._newest
-        first = max(last, newest) - MINUTES + 1
+        first = max(0, max(last, newest) - MINUTES + 1)
+        middle_ms = now.wall_ms - now.mono_ms + _MINUTE_MS // 2
+        spoken = map(any, zip(self._usable, self._failed, self._missing, strict=True))
+        cells = {cell for cell, spoke in enumerate(spoken) if spoke}
         points = [
-            self._point(minute, min(ahead_ms + minute * _MINUTE_MS + _MINUTE_MS // 2, now.wall_ms))
-            for minute in range(max(0, first), newest + 1)
-            if self._usable[minute % MINUTES] or self._failed[minute % MINUTES] or self._missing[minute % MINUTES]
+            self._point(minute % MINUTES, min(middle_ms + minute * _MINUTE_MS, now.wall_ms))
+            for minute in range(first, newest + 1)
+            if minute % MINUTES in cells
         ]
         return Trace(source=self._source, name=self._name, levels=self._levels, points=points)
 
@@ -154,11 +156,10 @@ class Ring:
             self._doubtful[cell] = 0
         self._newest = minute
 
-    def _point(self, minute: int, at_ms: int) -> Point:
-        cell = minute % MINUTES
+    def _point(self, cell: int, at_ms: int) -> Point:
         failed, missing = self._failed[cell], self._missing[cell]
         if not self._usable[cell]:
             return Point(at_ms, None, None, None, Quality.FAIL if failed else Quality.MISSING, failed, missing)
-        low, mean, high = (round(one[cell], 3) for one in (self._low, self._mean, self._high))
         quality = Quality.SUSPECT if self._doubtful[cell] else Quality.GOOD
+        low, mean, high = round(self._low[cell], 3), round(self._mean[cell], 3), round(self._high[cell], 3)
         return Point(at_ms, low, mean, high, quality, failed, missing)

@@ -109,7 +109,7 @@ class Agent:
 
     async def history(self, source: str = "") -> History:
         """The last day of every gauge, or of one."""
-        return history.answer(self.rings, self.clock, self.began, source)
+        return await history.answer(self.rings, self.clock, self.began, source)
 
     async def waiting(self, after: str = "0") -> Waiting:
         """Some rows owed to anybody, above id `after`; none when that was the last."""

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Collection
 import msgspec
 
 from edgeagent import messages
+from edgeagent.clock import Clock
 from edgeagent.daemon.health import Status
 from edgeagent.errors import EdgeAgentError
 from edgeagent.history import History
@@ -32,6 +33,7 @@ from edgeagent.web.offers import Camera, Drawn, Offers
 __all__ = ["COOKIE", "Pages"]
 
 COOKIE = "__Host-edgeagent"
+_HISTORY_S = 60.0
 _ASSETS = {
     "/icon.svg": "image/svg+xml",
     "/page.css": "text/css; charset=utf-8",
@@ -54,11 +56,16 @@ class Pages:
         gate: who may in.
         offers: what there is to show and do.
         look: the camera.
+        clock: for what is not asked anew every time.
         hosts: what a browser may call us by, `192.168.1.20:8088`.
         lang: to begin with.
     """
 
-    def __init__(self, gate: Gate, offers: Offers, look: Look, *, hosts: Collection[str], lang: str) -> None:
+    def __init__(
+        self, gate: Gate, offers: Offers, look: Look, clock: Clock, *, hosts: Collection[str], lang: str
+    ) -> None:
+        self._clock, self._history_until_s = clock, float("-inf")
+        self._day: History | None = None
         self._gate, self._offers, self._look, self._hosts, self._lang = gate, offers, look, hosts, lang
         self._busy = asyncio.Lock()  # one check-up, one saving at a time
         self._reads: dict[str, Callable[[Request], Awaitable[Response]]] = {
@@ -217,13 +224,22 @@ class Pages:
     async def _now_html(self) -> str:
         try:
             now = msgspec.json.decode(await self._ask("status"), type=Status)
-        except (EdgeAgentError, msgspec.DecodeError):
-            return parts.listed(self._offers.sources, self._lang)
-        try:
-            history: History | None = msgspec.json.decode(await self._ask("history"), type=History)
-        except (EdgeAgentError, msgspec.DecodeError):  # an agent of before this question
-            history = None
-        return parts.status(now, history, self._lang)
+        except msgspec.DecodeError as error:  # an agent of another version
+            return parts.listed(self._offers.sources, self._lang, EdgeAgentError("web.other-agent", why=str(error)))
+        except EdgeAgentError as error:
+            return parts.listed(self._offers.sources, self._lang, error)
+        return parts.status(now, await self._history(), self._lang, self._clock.now().wall_ms)
+
+    async def _history(self) -> History | None:
+        """The last day; asked for anew once a minute, which is what a point of it stands for."""
+        now_s = self._clock.mono()
+        if now_s >= self._history_until_s:
+            try:
+                self._day = msgspec.json.decode(await self._ask("history"), type=History)
+            except (EdgeAgentError, msgspec.DecodeError):  # an agent of before this question
+                self._day = None
+            self._history_until_s = now_s + _HISTORY_S
+        return self._day
 
     async def _sending_html(self) -> str:
         try:

@@ -39,7 +39,7 @@ async def serve(
     """
     look = Look(offers.watch, clock)
     hosts = {url(one).removeprefix("https://") for one in listeners}
-    door = Door(listeners, tls.context, Pages(gate, offers, look, hosts=hosts, lang=lang), limits)
+    door = Door(listeners, tls.context, Pages(gate, offers, look, clock, hosts=hosts, lang=lang), limits)
     serving = asyncio.create_task(door.run())
     try:
         while gate.closed is None:

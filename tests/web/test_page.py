@@ -18,7 +18,7 @@ from edgeagent.web.door import Limits
 from edgeagent.web.gate import TRIES, Gate
 from edgeagent.web.offers import Drawn
 from tests.fakes import FakeClock
-from tests.web.rig import LINE, Phone, lines, opened, source, status, uplink
+from tests.web.rig import LINE, Phone, World, lines, opened, source, status, uplink
 
 
 def until(true, seconds=30.0):
@@ -291,12 +291,58 @@ def test_without_an_agent_it_says_so_and_shows_what_is_configured(page, phone):
     assert phone.get("/camera?source=route140").status == 200
 
 
-def test_an_agent_of_before_the_history_is_shown_without_pictures(page, phone):
-    ask = page.world.ask
-    page.world.history = page.world.status  # answers, but not with a history
-    text = phone.get("/part/now").text
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (EdgeAgentError("daemon.not-allowed", path="/var/lib/edgeagent/control.sock"), "sudo"),
+        (EdgeAgentError("daemon.not-running", path="x"), "systemctl start"),
+    ],
+)
+def test_why_no_agent_answers_is_told_as_it_is(error, told):
+    world = World()
+
+    answers = []
+
+    def ask(_):
+        if answers:
+            return answers[0]
+        raise error
+
+    world.ask = ask
+    with opened(world) as page:
+        phone = Phone(page)
+        phone.enter(page.gate.token)
+        text = phone.get("/part/now").text
+        assert told in text and "宮川橋" in text
+        assert ("動いていません" in text) == (error.code == "daemon.not-running")
+        answers.append(b'{"gateway": 7}')
+        assert "別の版" in phone.get("/part/now").text
+
+
+def test_the_last_day_is_asked_for_once_a_minute_however_often_the_page_looks():
+    clock, asked = FakeClock(), []
+    world = World()
+    ask = world.ask
+    world.ask = lambda question: (asked.append(question), ask(question))[1]
+    with opened(world, clock=clock) as page:
+        phone = Phone(page)
+        phone.enter(page.gate.token)
+        for _ in range(3):
+            assert "20:06:40 現在" in phone.get("/part/now").text
+        assert asked.count("history") == 1
+        clock.advance(60)
+        assert "20:07:40 現在" in phone.get("/part/now").text
+        assert asked.count("history") == 2
+
+
+def test_an_agent_of_before_the_history_is_shown_without_pictures():
+    world = World()
+    world.history = world.status  # answers, but not with a history
+    with opened(world) as page:
+        phone = Phone(page)
+        phone.enter(page.gate.token)
+        text = phone.get("/part/now").text
     assert "1.23 m" in text and "<svg" not in text
-    assert ask is not None
 
 
 def test_names_of_people_cannot_become_markup(page, phone):
