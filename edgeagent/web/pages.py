@@ -224,8 +224,10 @@ class Pages:
     async def _now_html(self) -> str:
         try:
             now = msgspec.json.decode(await self._ask("status"), type=Status)
-        except (EdgeAgentError, msgspec.DecodeError):
-            return parts.listed(self._offers.sources, self._lang)
+        except msgspec.DecodeError as error:  # an agent of another version
+            return parts.listed(self._offers.sources, self._lang, EdgeAgentError("web.other-agent", why=str(error)))
+        except EdgeAgentError as error:
+            return parts.listed(self._offers.sources, self._lang, error)
         return parts.status(now, await self._history(), self._lang, self._clock.now().wall_ms)
 
     async def _history(self) -> History | None:

@@ -8,6 +8,7 @@ from html import escape
 
 from edgeagent import messages
 from edgeagent.daemon.health import Problem, SourceStatus, Status, UplinkStatus
+from edgeagent.errors import EdgeAgentError
 from edgeagent.history import History, Level
 from edgeagent.reading import Quality, Quantity, Unit
 from edgeagent.web.day import JST, level_name
@@ -53,17 +54,16 @@ def status(now: Status, history: History | None, lang: str, now_ms: int) -> str:
     return told + "".join(_source(one, history, lang) for one in now.sources)
 
 
-def listed(sources: Sequence[Listed], lang: str) -> str:
-    """What is configured, where no agent runs."""
+def listed(sources: Sequence[Listed], lang: str, why: EdgeAgentError) -> str:
+    """What is configured, where no agent answers, and why none does."""
     cards = (
         f'<article class="card"><h3>{escape(one.name or one.id)} <small>{escape(one.driver)}</small></h3>'
         f"{state('off', lang)}</article>"
         for one in sources
     )
-    note = (
-        f'<p class="note"><span aria-hidden="true">!</span> {word("no-agent", lang)} {word("no-agent-how", lang)}</p>'
-    )
-    return note + "".join(cards)
+    silent = f"{word('no-agent', lang)} {word('no-agent-how', lang)}"
+    told = silent if why.code == "daemon.not-running" else escape(str(messages.text(why.code, why.facts, lang)))
+    return f'<p class="note"><span aria-hidden="true">!</span> {told}</p>{"".join(cards)}'
 
 
 def sending(now: Status, lang: str) -> str:

@@ -291,6 +291,34 @@ def test_without_an_agent_it_says_so_and_shows_what_is_configured(page, phone):
     assert phone.get("/camera?source=route140").status == 200
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (EdgeAgentError("daemon.not-allowed", path="/var/lib/edgeagent/control.sock"), "sudo"),
+        (EdgeAgentError("daemon.not-running", path="x"), "systemctl start"),
+    ],
+)
+def test_why_no_agent_answers_is_told_as_it_is(error, told):
+    world = World()
+
+    answers = []
+
+    def ask(_):
+        if answers:
+            return answers[0]
+        raise error
+
+    world.ask = ask
+    with opened(world) as page:
+        phone = Phone(page)
+        phone.enter(page.gate.token)
+        text = phone.get("/part/now").text
+        assert told in text and "宮川橋" in text
+        assert ("動いていません" in text) == (error.code == "daemon.not-running")
+        answers.append(b'{"gateway": 7}')
+        assert "別の版" in phone.get("/part/now").text
+
+
 def test_the_last_day_is_asked_for_once_a_minute_however_often_the_page_looks():
     clock, asked = FakeClock(), []
     world = World()
