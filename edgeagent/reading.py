@@ -28,6 +28,7 @@ class Unit(enum.StrEnum):
     DECIBEL = "2N"
     HERTZ = "HTZ"
     BYTE = "AD"
+    PIXEL = "E37"
     METRE_PER_HOUR = "M60"
     MILLIMETRE_PER_HOUR = "H67"
     PER_HOUR = "H10"
@@ -51,6 +52,7 @@ _SYMBOLS = {
     Unit.DECIBEL: "dB",
     Unit.HERTZ: "Hz",
     Unit.BYTE: "B",
+    Unit.PIXEL: "px",
     Unit.METRE_PER_HOUR: "m/h",
     Unit.MILLIMETRE_PER_HOUR: "mm/h",
     Unit.PER_HOUR: "/h",

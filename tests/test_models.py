@@ -75,19 +75,33 @@ class TestModel:
         card = card_of(model)
         session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
         (taken,) = session.get_inputs()
-        shape = [1, 3, card["input"]["height"], card["input"]["width"]]
-        assert (taken.name, taken.type, taken.shape) == (card["input"]["name"], "tensor(float)", shape)
+        assert (taken.name, taken.type) == (card["input"]["name"], "tensor(float)")
         assert card["output"]["decoder"] == "boxes-scores"
-        given = {one.name: (one.type, one.shape) for one in session.get_outputs()}
-        rows, classes = card["output"]["boxes"], len(card["classes"])
-        assert given == {
-            "boxes": ("tensor(float)", [1, rows, 4]),
-            "scores": ("tensor(float)", [1, rows, classes]),
-        }
-        pixels = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-        boxes, scores = session.run(["boxes", "scores"], {taken.name: pixels})
-        assert np.isfinite(boxes).all()
-        assert 0 <= scores.min() <= scores.max() <= 1
+        assert {one.name: one.type for one in session.get_outputs()} == dict.fromkeys(
+            ("boxes", "scores"), "tensor(float)"
+        )
+        largest = (card["input"]["width"], card["input"]["height"])
+        for wide, high in (largest, *card["input"]["smaller"]):
+            pixels = np.random.default_rng(0).uniform(0, 255, (1, 3, high, wide)).astype(np.float32)
+            boxes, scores = session.run(["boxes", "scores"], {taken.name: pixels})
+            rows = sum(wide // stride * (high // stride) for stride in (8, 16, 32))
+            assert (boxes.shape, scores.shape) == ((1, rows, 4), (1, rows, len(card["classes"])))
+            assert np.isfinite(boxes).all()
+            assert 0 <= scores.min() <= scores.max() <= 1
+            if (wide, high) == largest:
+                assert rows == card["output"]["boxes"]
+
+    def test_a_smaller_picture_shows_the_same_near_vehicles_in_the_same_place(self, model, roads):
+        detector = Detector(model)
+        for step in range(1, 1 + len(card_of(model)["input"]["smaller"])):
+            near = both = 0
+            for frame in (frame for _, frames in roads for frame in frames):
+                whole = confident(detector, frame.image)
+                smaller = detector.find(step).xyxy
+                for box in whole[np.minimum(*(whole[:, 2:] - whole[:, :2]).T) >= 40]:
+                    near += 1
+                    both += best_iou(box, smaller) >= 0.5
+            assert near >= 10 and both >= 0.8 * near, (step, both, near)
 
     def test_finds_the_vehicles_of_unseen_rendered_roads(self, model, roads):
         detector = Detector(model)

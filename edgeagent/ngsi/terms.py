@@ -76,6 +76,7 @@ OBSERVED: dict[Kind, dict[str, str]] = {
         "coverage": "coverage",
         "fps": "frameRate",
         "dropped": "droppedFrames",
+        "input_width": "modelInputWidth",
         "vehicles": "vehiclesInRegion",
         "region_occupancy": "regionOccupancy",
         "queue_length": "queueLength",

@@ -41,6 +41,7 @@ class Lookout:
         counter: tracks and totals.
         flags: what is wrong with the scene now.
         inferred: looks for which the detector was needed.
+        step: how far down the model's smaller input sizes to look; set from outside.
 
     Raises:
         ConfigError: model, card or lines cannot be used.
@@ -56,6 +57,7 @@ class Lookout:
         self.counter = Counter(self.eye.card, lines, region, trap)
         self.flags: frozenset[str] = frozenset()
         self.inferred = 0
+        self.step = 0
         self._gate = MotionGate()
         self._found = Detections.none()
         self._flagged_s: dict[str, float] = {}
@@ -76,7 +78,7 @@ class Lookout:
         scaled = self.eye.shrink(frame.picture)
         rests = self._start.gate and self.eye.may_rest
         if not rests or self._gate.opens(scaled, frame.at_s, vehicles=len(self._found)):
-            self._found = self.eye.find()
+            self._found = self.eye.find(self.step)
             self.inferred += 1
         if frame.at_s - self._judged_s >= _SCENE_EVERY_S:
             self._judged_s = frame.at_s

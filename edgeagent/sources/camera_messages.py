@@ -135,6 +135,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
         speed: by direction, where it is measured.
         fps: looks per second allowed now.
         limit: what holds them down: nothing, "cpu" or "heat".
+        input_width: of the pictures that the model is shown now, pixels.
         waiting: no picture has come since the last tally.
     """
 
@@ -148,6 +149,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
     speed: dict[str, SpeedTally] = {}
     fps: float = 0.0
     limit: Literal["", "cpu", "heat"] = ""
+    input_width: int = 0
     waiting: bool = False
 
 

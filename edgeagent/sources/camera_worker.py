@@ -54,7 +54,6 @@ class Worker:
         self._out = out
         self._clock = clock
         self._encode = msgspec.json.Encoder().encode
-        self._governor = Governor(start.max_fps, start.cpu_share)
         self._dropped = 0
         self._told_flags: set[str] = set()
         self._told_s = clock.mono()
@@ -69,6 +68,7 @@ class Worker:
         start = self._start
         self._lookout = Lookout(start)
         card = self._lookout.eye.card
+        self._governor = Governor(start.max_fps, start.cpu_share, card.input.costs)
         trust = {name: card.trust_in(name) for name in card.counted}
         self.say(Hello(model=self._lookout.eye.sha256[:12], classes=card.counted, trust=trust))
         self._judged_s, self._used_s = self._clock.mono(), time.process_time()
@@ -145,6 +145,7 @@ class Worker:
         governor = self._governor
         was_over = governor.overrun
         governor.judge(share, _board_c())
+        self._lookout.step = governor.step
         if governor.overrun and not was_over:
             shown = without_password(self._start.camera)
             facts = {"camera": shown, "used": f"{share:.0%}", "fps": f"{governor.fps:.1f}"}
@@ -158,6 +159,7 @@ class Worker:
                 dropped=self._dropped,
                 fps=round(governor.fps, 2),
                 limit=governor.limit,
+                input_width=self._lookout.eye.card.at(governor.step).input.width,
                 waiting=looks == self._told_looks,
             )
         )

@@ -15,7 +15,7 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
@@ -66,7 +66,7 @@ class Eye(Protocol):
 
     def shrink(self, picture: Picture) -> Picture: ...  # noqa: D102
 
-    def find(self) -> Detections: ...  # noqa: D102
+    def find(self, step: int = 0) -> Detections: ...  # noqa: D102
 
 
 def open_eye(model: str, find: Callable[[str], Path]) -> Eye:
@@ -106,12 +106,13 @@ class Detector:
         self._model = model
         self._session, self._input = _session(model, self.card)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._box: Letterbox | None = None
-        size = (1, 3, self.card.input.height, self.card.input.width)
-        self._tensor = blank(self.card.input)
+        self._shown = (0, 0)  # width and height of the picture
+        self._sights: dict[int, _Sight] = {}
         self._scaled: Picture = np.zeros((1, 1, 3), np.uint8)
         # The first run allocates and may fail on shapes: now, not on the first vehicle.
-        self.look(np.full((size[2], size[3], 3), self.card.input.pad, np.uint8))
+        self.shrink(np.full((self.card.input.height, self.card.input.width, 3), self.card.input.pad, np.uint8))
+        for step in reversed(range(len(self.card.input.costs))):
+            self.find(step)
 
     @property
     def scaled(self) -> Picture:
@@ -136,25 +137,49 @@ class Detector:
     def shrink(self, picture: Picture) -> Picture:
         """Scale a picture (H, W, 3) uint8 BGR to what the model will see: `scaled`."""
         high, wide = picture.shape[:2]
-        if self._box is None or self._box.picture != (wide, high):
-            self._box = letterbox(wide, high, self.card.input)
-            self._tensor = blank(self.card.input)
-        box = self._box
-        shrinks = box.scale < 0.6  # noqa: PLR2004  bilinear skips pixels when it shrinks by more
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        self._scaled = np.asarray(cv2.resize(picture, (box.width, box.height), interpolation=how), np.uint8)
+        if self._shown != (wide, high):
+            self._shown = (wide, high)
+            self._sights = {}
+        box = self._sight(0).box
+        self._scaled = _resized(picture, box)
         return self._scaled
 
-    def find(self) -> Detections:
-        """Detect vehicles in the picture that was shrunk last; see `look`."""
-        box = self._box
-        assert box is not None, "shrink comes first"
-        fill(self._tensor, self._scaled, box, self.card.input)
+    def find(self, step: int = 0) -> Detections:
+        """Detect vehicles in the picture that was shrunk last; see `look`.
+
+        Args:
+            step: how far down the card's smaller sizes to go: cheaper, and blinder for what is far.
+        """
+        sight = self._sight(step)
+        fill(sight.tensor, _resized(self._scaled, sight.box), sight.box, sight.card.input)
         try:
-            outputs = self._session.run(self._outputs, {self._input: self._tensor})
+            outputs = self._session.run(self._outputs, {self._input: sight.tensor})
         except _FOREIGN as error:
             raise ConfigError("camera.model-broken", file=str(self._model), why=_first_line(error)) from error
-        return decode(dict(zip(self._outputs, outputs, strict=True)), self.card, box)
+        return decode(dict(zip(self._outputs, outputs, strict=True)), sight.card, sight.box)
+
+    def _sight(self, step: int) -> _Sight:
+        if step not in self._sights:
+            card = self.card.at(step)
+            self._sights[step] = _Sight(card, letterbox(*self._shown, card.input), blank(card.input))
+        return self._sights[step]
+
+
+class _Sight(NamedTuple):
+    """One input size: the card as it is for that size, how the picture lies in it, and its tensor."""
+
+    card: Card
+    box: Letterbox
+    tensor: npt.NDArray[np.float32]
+
+
+def _resized(picture: Picture, box: Letterbox) -> Picture:
+    size = (box.width, box.height)
+    if picture.shape[1::-1] == size:
+        return picture
+    shrinks = box.width < 0.6 * picture.shape[1]  # bilinear skips pixels when it shrinks by more
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
 
 
 def sha256_of(file: Path) -> str:
@@ -198,6 +223,9 @@ def _session(model: Path, card: Card) -> tuple[onnxruntime.InferenceSession, str
         raise ConfigError("camera.model-broken", file=str(model), why=_first_line(error)) from error
     taken = session.get_inputs()
     wanted = [1, 3, card.input.height, card.input.width]
+    if card.input.smaller and any(isinstance(d, int) for d in taken[0].shape[2:]):
+        got = f"{taken[0].type} {taken[0].shape}"
+        raise ConfigError("camera.model-input", file=str(model), got=got, expected="[1, 3, height, width], any size")
     fits = len(taken) == 1 and len(taken[0].shape) == len(wanted) and taken[0].type == "tensor(float)"
     # A dynamic dimension is a name or None; a fixed one has to be what the card says.
     if not fits or any(isinstance(d, int) and d != w for d, w in zip(taken[0].shape, wanted, strict=True)):

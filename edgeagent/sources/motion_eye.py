@@ -69,7 +69,7 @@ class MotionEye:
         self._scaled = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
         return self._scaled
 
-    def find(self) -> Detections:
+    def find(self, step: int = 0) -> Detections:  # noqa: ARG002  it has one size only
         """Find what moves in the picture that was shrunk last."""
         level = self._steadied()
         mask = self._background.apply(level, learningRate=-1 if self._looks < _SETTLES_LOOKS else _LEARN)

@@ -39,6 +39,7 @@ class Gathered:
         self.looks = self.dropped = 0
         self.watched_s = 0.0
         self.limits: set[str] = set()
+        self.input_width: int | None = None
         self._flagged_s: dict[str, float] = {}
         self._touched: dict[str, int] = {}
         self._counts: dict[tuple[str, str, str], int] = {}
@@ -54,6 +55,8 @@ class Gathered:
         self.watched_s += now.watched_s - before.watched_s
         if now.limit:
             self.limits.add(now.limit)
+        if now.input_width:  # the window is as good as its worst part
+            self.input_width = min(now.input_width, self.input_width or now.input_width)
         for flag, seconds in now.flagged_s.items():
             self._flagged_s[flag] = self._flagged_s.get(flag, 0.0) + seconds - before.flagged_s.get(flag, 0.0)
         nothing = LineTally(counts={}, touched=0)
@@ -167,6 +170,8 @@ class Gathered:
         """How well it was watched; said also, and above all, when nobody watched."""
         quantities["coverage"] = Quantity(round(self.coverage(span_ms), 3))
         quantities["fps"] = Quantity(round(self.looks * 1000 / span_ms, 2), Unit.HERTZ)
+        if self.input_width is not None:
+            quantities["input_width"] = Quantity(self.input_width, Unit.PIXEL)
         quantities["dropped"] = Quantity(round(self.dropped / max(self.looks + self.dropped, 1), 3))
 
 

@@ -6,6 +6,7 @@ name and sha256, `[scores]`, `[speed]`) are not looked at here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Literal
 
@@ -45,15 +46,23 @@ class InputCard(msgspec.Struct, frozen=True, kw_only=True):
         fit: where the scaled picture lies in the input; the rest is `pad`.
         pad: grey value of the rest.
         mean, scale: per channel, in the order of `colour`.
+        smaller: further (width, height) that the same file takes, largest first; a worker over its share falls
+            back to them, and far vehicles are lost before near ones.
     """
 
     width: int
     height: int
+    smaller: tuple[tuple[int, int], ...] = ()
     colour: Literal["bgr", "rgb"] = "bgr"
     fit: Literal["letterbox-centre", "letterbox-topleft", "stretch"] = "letterbox-centre"
     pad: int = 114
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """Pixels of each size as a share of the first one's, which is 1."""
+        return (1.0, *(wide * high / (self.width * self.height) for wide, high in self.smaller))
 
 
 class OutputCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +114,13 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         """Lowest score that is still a hint of a vehicle."""
         return 0.7 * self.threshold.score if self.threshold.low is None else self.threshold.low
 
+    def at(self, step: int) -> Card:
+        """The card with the input's size that many steps down; 0 is the card itself."""
+        if not step:
+            return self
+        width, height = self.input.smaller[step - 1]
+        return msgspec.structs.replace(self, input=msgspec.structs.replace(self.input, width=width, height=height))
+
     @property
     def vehicles(self) -> tuple[str, ...]:
         """Vehicle classes this model can name, in reporting order."""
@@ -143,10 +159,13 @@ def read_card(data: Mapping[str, object], *, file: str) -> Card:
 
 def _fault(card: Card) -> str:
     """What types cannot express; empty when nothing is wrong."""
-    if not (0 < card.input.width <= 4096 and 0 < card.input.height <= 4096):  # noqa: PLR2004  no camera model is larger
+    sizes = [(card.input.width, card.input.height), *card.input.smaller]
+    if not all(0 < wide <= 4096 and 0 < high <= 4096 for wide, high in sizes):  # noqa: PLR2004  no camera model is larger
         return "input.width and input.height must be 1..4096"
-    if card.output.decoder == "yolox" and (card.input.width % _STRIDE or card.input.height % _STRIDE):
+    if card.output.decoder == "yolox" and any(wide % _STRIDE or high % _STRIDE for wide, high in sizes):
         return "a yolox input must be a multiple of 32 in width and height"
+    if any(w > wide or h > high or (w, h) == (wide, high) for (wide, high), (w, h) in itertools.pairwise(sizes)):
+        return "input.smaller must go from larger to smaller"
     if card.output.decoder in ("nanodet", "picodet") and not all(s in _STRIDES for s in card.output.strides):
         return f"output.strides must be some of {', '.join(map(str, _STRIDES))}"
     if min(card.input.scale) <= 0:

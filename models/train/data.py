@@ -81,17 +81,17 @@ def _table(path: Path, shape: tuple[int, ...]) -> Table:
     return np.concatenate([table[:, :1], centre - half, centre + half], 1).astype(np.float32)
 
 
-def letterbox(image: Pixels) -> tuple[Pixels, float, float, float]:
-    """Fit into the input, centred, the rest grey.
+def letterbox(image: Pixels, size: tuple[int, int] = (WIDTH, HEIGHT)) -> tuple[Pixels, float, float, float]:
+    """Fit into an input of this (width, height), centred, the rest grey.
 
     Returns:
         The input picture, and scale, x and y offset: input pixel = picture pixel * scale + offset.
     """
     height, width = image.shape[:2]
-    scale = min(WIDTH / width, HEIGHT / height)
-    left, top = (WIDTH - width * scale) / 2, (HEIGHT - height * scale) / 2
+    scale = min(size[0] / width, size[1] / height)
+    left, top = (size[0] - width * scale) / 2, (size[1] - height * scale) / 2
     fit = np.array([[scale, 0, left], [0, scale, top]], np.float32)
-    return _warp(image, fit), scale, left, top
+    return _warp(image, fit, size), scale, left, top
 
 
 def augment(picture: Picture, rng: np.random.Generator) -> tuple[Pixels, Table]:
@@ -118,12 +118,12 @@ def augment(picture: Picture, rng: np.random.Generator) -> tuple[Pixels, Table]:
     return _weather(_warp(image, view), rng), targets
 
 
-def _warp(image: Pixels, view: npt.NDArray[np.float32]) -> Pixels:
+def _warp(image: Pixels, view: npt.NDArray[np.float32], size: tuple[int, int] = (WIDTH, HEIGHT)) -> Pixels:
     if abs(view[0, 0]) < 0.55:  # halve first: a single bilinear step would skip pixels
         height, width = image.shape[:2]
         image = np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA), dtype=np.uint8)
         view = view @ np.diag([width / (width // 2), height / (height // 2), 1]).astype(np.float32)
-    return np.asarray(cv2.warpAffine(image, view, (WIDTH, HEIGHT), borderValue=(PAD, PAD, PAD)), dtype=np.uint8)
+    return np.asarray(cv2.warpAffine(image, view, size, borderValue=(PAD, PAD, PAD)), dtype=np.uint8)
 
 
 def _weather(image: Pixels, rng: np.random.Generator) -> Pixels:

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 CLASSES = ("car", "bus", "truck", "motorcycle", "bicycle", "person")
 STRIDES = (8, 16, 32)
-WIDTH, HEIGHT = 416, 256
+WIDTH, HEIGHT = 512, 288
+SMALLER = ((416, 256), (320, 192))  # what a worker over its share falls back to
 _RARE = 0.01  # what a class score starts at, so that the first steps are not drowned by background
 
 
@@ -102,7 +103,7 @@ def cells(height: int = HEIGHT, width: int = WIDTH) -> tuple[Tensor, Tensor]:
     for stride in STRIDES:
         y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
         centres.append((torch.stack([x, y], -1).reshape(-1, 2).float() + 0.5) * stride)
-        strides.append(torch.full((len(centres[-1]), 1), float(stride)))
+        strides.append(torch.full_like(centres[-1][:, :1], float(stride)))
     return torch.cat(centres), torch.cat(strides)
 
 

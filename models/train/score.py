@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from data import Picture, Pixels, Table, letterbox, load
-from model import CLASSES
+from model import CLASSES, HEIGHT, SMALLER, WIDTH
 
 _GROUPS = {"vehicle": (0, 1, 2), **{name: (number,) for number, name in enumerate(CLASSES)}}
 _LEAST = 0.05  # scores below take no part
@@ -55,11 +55,11 @@ def pick(boxes: Table, scores: Table, iou: float = 0.6) -> Table:
     return np.concatenate([best[kept, None], boxes[kept], score[kept, None]], 1).astype(np.float32)
 
 
-def detect_all(detector: Detector, pictures: Iterable[Picture]) -> list[Table]:
-    """Detections of each picture in its own pixels."""
+def detect_all(detector: Detector, pictures: Iterable[Picture], size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[Table]:
+    """Detections of each picture in its own pixels, looked at in an input of this (width, height)."""
     found = []
     for picture in pictures:
-        view, scale, left, top = letterbox(picture.image)
+        view, scale, left, top = letterbox(picture.image, size)
         rows = pick(*detector(view))
         rows[:, 1:5] = (rows[:, 1:5] - (left, top, left, top)) / scale
         found.append(rows)
@@ -142,6 +142,10 @@ def report(path: Path, pictures: list[Picture]) -> dict[str, Any]:
     """Everything the card says about a model file's accuracy and speed."""
     detect, spent = onnx_detector(path)
     found = detect_all(detect, pictures)
+    ms = round(statistics.median(spent), 1)
+    smaller = {
+        f"{size[0]}x{size[1]}": score(detect_all(detect, pictures, size), pictures)["vehicle"] for size in SMALLER
+    }
     part = {}
     for name, chosen in (("lta", True), ("other", False)):
         which = [n for n, picture in enumerate(pictures) if picture.source.startswith("lta") == chosen]
@@ -150,11 +154,12 @@ def report(path: Path, pictures: list[Picture]) -> dict[str, Any]:
     threshold = round(classes["vehicle"]["threshold"], 2)
     return {
         "bytes": path.stat().st_size,
-        "ms": round(statistics.median(spent), 1),
+        "ms": ms,
         "threshold": threshold,
         "at_threshold": at_threshold(found, pictures, threshold),
         "classes": classes,
         "vehicle_by_source": part,
+        "vehicle_smaller": smaller,
     }
 
 

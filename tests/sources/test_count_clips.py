@@ -81,7 +81,7 @@ def test_a_view_from_above_is_counted_by_what_moves(fps):
     assert (result.error, result.differences) == (0, ())
 
 
-# Measured: 6, 5, 5. Another processor rounds a network differently, worth a vehicle or two.
+# Measured: 4, 3, 4. Another processor rounds a network differently, worth a vehicle or two.
 @pytest.mark.slow
 def test_the_whole_campaign(seen):
     """Nine clips, 157 vehicles, at full rate, 10 and 5 looks per second; on no clip two worse than the peer."""
@@ -94,7 +94,7 @@ def test_the_whole_campaign(seen):
         assert all(error <= other + 1 for error, other in zip(errors, peer, strict=True)), clip
         sums = [a + b for a, b in zip(sums, errors, strict=True)]
     assert truths == 157
-    assert all(total <= limit for total, limit in zip(sums, (7, 8, 10), strict=True)), sums
+    assert all(total <= limit for total, limit in zip(sums, (5, 6, 7), strict=True)), sums
 
 
 CONSTANTS = {  # about a third less, a third more

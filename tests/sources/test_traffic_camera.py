@@ -170,6 +170,7 @@ def card_text(sha256, **replaced):
         ("truncated, card made for it", "camera.model-broken"),
         ("words", "camera.model-broken"),
         ("other size", "camera.model-input"),
+        ("smaller sizes of a model that has one", "camera.model-input"),
         ("other decoder", "camera.model-output"),
     ],
 )
@@ -185,6 +186,10 @@ def test_broken_models(model, tmp_path, fault, code):
         "truncated, card made for it": (cut, card_text(hashlib.sha256(cut).hexdigest())),
         "words": (b"words", card_text(hashlib.sha256(b"words").hexdigest())),
         "other size": (whole, right.replace("width = 416", "width = 320")),
+        "smaller sizes of a model that has one": (
+            whole,
+            right.replace("width = 416", "smaller = [[320, 320]]\nwidth = 416"),
+        ),
         "other decoder": (whole, right.replace('decoder = "yolox"', 'decoder = "boxes-scores"')),
     }[fault]
     if content is not None:
@@ -507,7 +512,7 @@ async def test_a_region_and_a_speed_reach_the_reading(tmp_path):
     assert shown["congestion"] in ("free", "slow", "queued") and shown["vehicles"] > 0.3
     assert shown["speeds_measured"] >= 1 and 5 < shown["speed"] < 120
     assert first.facts["line_version"] == lines[0].version != second.facts["line_version"]
-    assert first.facts["class_trust"].startswith("car good") and "count_forward_bus" not in first.quantities
+    assert first.facts["class_trust"].startswith("car good") and "count_forward_bicycle" not in first.quantities
     assert 0 <= shown["dropped"] <= 1 and "queue_length" not in second.quantities
 
 

@@ -42,7 +42,8 @@ def film(tmp_path_factory):
     truth = render_clip(path, 6.0)
     capture, marks = cv2.VideoCapture(str(path)), []
     while (read := capture.read())[0]:
-        for layout in (read[1], read[1][..., ::-1], cv2.resize(read[1], (416, 234), interpolation=cv2.INTER_AREA)):
+        seen = [cv2.resize(read[1], size, interpolation=cv2.INTER_AREA) for size in ((512, 288), (416, 234))]
+        for layout in (read[1], read[1][..., ::-1], *seen):
             row = np.ascontiguousarray(layout[layout.shape[0] // 2, 40:52]).tobytes()
             if len(set(row)) > 8:  # twelve pixels that are no plain colour
                 marks.append(row)

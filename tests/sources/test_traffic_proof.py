@@ -133,3 +133,8 @@ def test_a_dark_blind_or_throttled_window_says_so():
     assert reading.facts["reason"] == "watched 50%, dark, moved"
     assert reading.facts["scene"] == "dark,moved" and reading.facts["governor"] == "heat"
     assert reading.quantities["count"].quality is Quality.SUSPECT
+
+
+def test_a_window_names_the_smallest_picture_that_was_looked_at():
+    (reading,) = window(tally(watched=30.0, input_width=512), tally(watched=40.0, input_width=320), tally(watched=60.0))
+    assert reading.quantities["input_width"].value == 320

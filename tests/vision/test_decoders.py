@@ -9,16 +9,18 @@ from edgeagent.errors import ConfigError
 from edgeagent.vision.card import InputCard, read_card
 from edgeagent.vision.decoders import blank, decode, fill, letterbox
 
+CARD = {
+    "model": {"name": "test", "sha256": "0" * 64},
+    "input": {"width": 416, "height": 256},
+    "output": {"decoder": "boxes-scores"},
+    "classes": {"0": "car", "1": "bus", "5": "person"},
+    "threshold": {"score": 0.4, "low": 0.1},
+}
+
 
 def card(decoder="boxes-scores", *, width=416, height=256, fit="letterbox-centre", **more):
-    data = {
-        "model": {"name": "test", "sha256": "0" * 64},
-        "input": {"width": width, "height": height, "fit": fit},
-        "output": {"decoder": decoder},
-        "classes": {"0": "car", "1": "bus", "5": "person"},
-        "threshold": {"score": 0.4, "low": 0.1},
-    }
-    return read_card(data | more, file="test.toml")
+    shape = {"width": width, "height": height, "fit": fit}
+    return read_card(CARD | {"input": shape, "output": {"decoder": decoder}} | more, file="test.toml")
 
 
 @pytest.mark.parametrize(
@@ -271,3 +273,16 @@ def test_a_person_before_a_car_is_not_a_second_box_of_the_car():
     assert decode(outputs, made, letterbox(416, 256, made.input)).class_id.tolist() == [0, 5]
     silent = card(classes={"0": "car", "5": "person"})
     assert decode(outputs, silent, letterbox(416, 256, silent.input)).class_id.tolist() == [0], "nobody vouched for it"
+
+
+@pytest.mark.parametrize("smaller", [[[416, 256]], [[448, 192]], [[320, 192], [320, 224]], [[320, 0]]])
+def test_smaller_sizes_go_down(smaller):
+    with pytest.raises(ConfigError) as caught:
+        read_card(CARD | {"input": CARD["input"] | {"smaller": smaller}}, file="test.toml")
+    assert caught.value.code == "camera.card-wrong"
+
+
+def test_a_card_at_a_smaller_size():
+    made = read_card(CARD | {"input": CARD["input"] | {"smaller": [[320, 192]]}}, file="test.toml")
+    assert made.at(0) is made and (made.at(1).input.width, made.at(1).input.height) == (320, 192)
+    assert made.input.costs == (1.0, pytest.approx(320 * 192 / (416 * 256)))
