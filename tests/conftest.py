@@ -18,6 +18,7 @@ settings.load_profile("edgeagent")
 
 
 def pytest_configure(config):
+    os.environ.pop("COLUMNS", None)  # pytest-xdist gives its workers a width; a pipe has none
     # what `make test` installs beside python is found by whoever runs pytest
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # started in the background of a script, Ctrl-C is ignored and every child inherits that

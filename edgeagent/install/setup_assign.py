@@ -61,7 +61,7 @@ def assign(site: Site, picks: Sequence[Pick]) -> None:
         with site.quiet_ports():
             for (pick, one), words in zip(gauges, said, strict=True):
                 assert isinstance(pick.device, Gauge)
-                found = site.note("found", setting=f"{pick.device.baud} {pick.device.frame}")
+                found = site.remark("found", setting=f"{pick.device.baud} {pick.device.frame}")
                 notes[one["id"]] = "; ".join(filter(None, (found, _measure(site, one, words))))
                 if words.staff_m is not None:
                     staff_m[one["id"]] = words.staff_m
@@ -180,7 +180,7 @@ def _measure(site: Site, section: dict[str, Any], said: _Said) -> str:
         level = reading.quantities.get("level")
         if derive and level is not None and isinstance(level.value, int | float) and said.staff_m is not None:
             calibration[name] = round(said.staff_m - float(level.value), 3)
-            note = site.note("staff", name=name, staff=f"{said.staff_m:g}")
+            note = site.remark("staff", name=name, staff=f"{said.staff_m:g}")
             site.screen.row(
                 "✓", "setup.height", {"id": section["id"], "height": calibration[name], "staff": said.staff_m}
             )

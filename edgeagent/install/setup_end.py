@@ -39,10 +39,10 @@ def write(site: Site, picks: Sequence[Pick]) -> None:
         site.warn("setup.old-invalid", why=wrong)
     now_ms = site.clock.now().wall_ms
     day = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(now_ms / 1000))
-    head = [site.note("head", day=day, installer=site.progress.answers.get("installer", "-"))]
+    head = [site.remark("head", day=day, installer=site.progress.answers.get("installer", "-"))]
     notes = dict(site.progress.notes)
     if not setup_box.typed_id(site):
-        notes |= {one["id"]: site.note("off") for one in _off(new)}
+        notes |= {one["id"]: site.remark("off") for one in _off(new)}
     backup = setup_config.install(site.file, setup_config.render(config, head, notes), now_ms)
     site.progress.config_sha256 = setup_config.sha256_of(site.file)
     site.save()

@@ -146,7 +146,7 @@ class Site:
         """Something to look at."""
         self.trouble("warning", EdgeAgentError(code, **facts), "!")
 
-    def note(self, which: str, **facts: object) -> str:
+    def remark(self, which: str, **facts: object) -> str:
         """A comment for the config, in its language."""
         return messages.text(f"setup.note-{which}", facts, self.lang).what
 
