@@ -15,7 +15,6 @@ def parsed(path: Path) -> ast.Module:
     Python before 3.11.8 fails ("AST constructor recursion depth mismatch", cpython gh-106905) where the collector runs
     within `ast.parse` and something it frees prints a traceback, which parses too.
     """
-    gc.collect()
     gc.disable()
     try:
         return ast.parse(path.read_text())
