@@ -73,12 +73,21 @@ class Terminal:
         """Press keys now."""
         os.write(self._far, keys)
 
-    def end(self, within_s=180.0):
-        """Wait for its end; the exit code."""
+    def end(self, within_s=180.0, *, interrupted=False):
+        """Wait for its end; the exit code.
+
+        Args:
+            interrupted: Ctrl-C was pressed; pressed again now and then, as people do: the line editor loses one that
+                comes in the moment between its prompt and its wait for a key.
+        """
         deadline = time.monotonic() + within_s
+        again_s = time.monotonic() + 10
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.text
             self._take(0.2)
+            if interrupted and time.monotonic() > again_s:
+                self.type(b"\x03")
+                again_s += 10
         while self._take(0.1):
             pass
         assert "Traceback" not in self.text, self.text

@@ -335,7 +335,7 @@ def test_ctrl_c_while_devices_are_looked_for(tmp_path):
         ) as terminal:
             terminal.expect("8N1  unit")
             terminal.type(b"\x03")
-            assert terminal.end() == 130 and "Stopped; nothing is lost" in terminal.text
+            assert terminal.end(interrupted=True) == 130 and "Stopped; nothing is lost" in terminal.text
     finally:
         line.unplug()
     assert (tmp_path / "s/setup.json").exists() and not (tmp_path / "c.toml").exists()
