@@ -283,6 +283,7 @@ def test_smaller_sizes_go_down(smaller):
 
 
 def test_a_card_at_a_smaller_size():
-    made = read_card(CARD | {"input": CARD["input"] | {"smaller": [[320, 192]]}}, file="test.toml")
-    assert made.at(0) is made and (made.at(1).input.width, made.at(1).input.height) == (320, 192)
-    assert made.input.costs == (1.0, pytest.approx(320 * 192 / (416 * 256)))
+    made = read_card(CARD | {"input": CARD["input"] | {"smaller": [[320, 192], [224, 128]]}}, file="test.toml")
+    assert made.at(0) is made
+    assert [(made.at(step).input.width, made.at(step).input.height) for step in (1, 2)] == [(320, 192), (224, 128)]
+    assert made.input.costs == pytest.approx((1.0, 320 * 192 / (416 * 256), 224 * 128 / (416 * 256)))
